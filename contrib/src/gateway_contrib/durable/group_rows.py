@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
+from gateway_contrib.durable.damage import check_counts, check_times, damaged, intact
 from gateway_contrib.durable.rows import Row, decode, encode, part_of, plain_part, text_of
 from gateway_contrib.durable.seals import Seals
-from gateway_core import Disposition, Invalid, Problem
+from gateway_core import Disposition
 from gateway_core.outboxes import (
     Envelope,
     Group,
@@ -81,8 +80,8 @@ def state_of(keyring: Seals, row: Row, counts: Mapping[str, int]) -> GroupState:
     """
     seq, name, instance, size, fingerprint, content, taken, paused, cancelled, retrying = row
     digest = keyring.text("fingerprint", seq, text_of(fingerprint))
-    try:
-        template, plan, rest = _decoded(keyring.open("content", seq, content))
+    with intact():
+        template, plan, rest = decode(keyring.open("content", seq, content))
         group = Group(
             id=name,
             instance_id=instance,
@@ -93,16 +92,16 @@ def state_of(keyring: Seals, row: Row, counts: Mapping[str, int]) -> GroupState:
             files=tuple(rest.pop("files")),
             **rest,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(error) from error
-    return GroupState(
-        group=group,
-        taken=taken,
-        counts={Disposition(how): count for how, count in counts.items() if count},
-        paused=bool(paused),
-        cancelled=bool(cancelled),
-        retrying=bool(retrying),
-    )
+        check_times(group.accepted_at, group.deadline, group.due)
+        check_counts(size, taken)
+        return GroupState(
+            group=group,
+            taken=taken,
+            counts={Disposition(how): count for how, count in counts.items() if count},
+            paused=bool(paused),
+            cancelled=bool(cancelled),
+            retrying=bool(retrying),
+        )
 
 
 def member_texts(members: Sequence[Member]) -> Iterator[tuple[int, str]]:
@@ -126,30 +125,35 @@ def member_texts(members: Sequence[Member]) -> Iterator[tuple[int, str]]:
 
 def members_in(text: str | bytes) -> list[list[Any] | None]:
     """The room and the envelope of each member in a row; None: it was erased. Raises `Invalid`."""
-    found: list[list[Any] | None] = _decoded(text)
+    found: list[list[Any] | None]
+    with intact():
+        found = decode(text)
+        for each in found:
+            if each is not None and not (isinstance(each, list) and isinstance(each[0], str)):
+                raise TypeError
+    return found
+
+
+def turns_in(text: str) -> list[int]:
+    """The numbers of members in a column of the table of groups. Raises `Invalid`."""
+    found: list[int]
+    with intact():
+        found = decode(text)
+        if not isinstance(found, list) or not all(type(turn) is int for turn in found):
+            raise TypeError
     return found
 
 
 def member_of(plain: Sequence[Any]) -> Member:
     """The member. Raises `FormatVersionError` or `Invalid`."""
     room, own, asked_room, *_ = *plain, None, None
-    envelope = from_json(Envelope, own) if own is not None else None
+    with intact():
+        envelope = from_json(Envelope, own) if own is not None else None
     return Member(room=room, envelope=envelope, asked_room=asked_room)
 
 
 def _send(plain: Any) -> Send:
     found = from_json(Envelope, plain)
     if not isinstance(found, Send):
-        raise _damaged("its template is no message")
+        raise damaged("its template is no message")
     return found
-
-
-def _decoded(text: str | bytes) -> Any:
-    try:
-        return decode(text)
-    except msgspec.DecodeError as error:
-        raise _damaged(error) from error
-
-
-def _damaged(why: object) -> Invalid:
-    return Invalid([Problem("", f"the row is damaged ({why})")])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import attrs
 import msgspec
 
-from gateway_core import Disposition, Invalid, Problem, Verdict
+from gateway_contrib.durable.damage import DAMAGE, check_counts, check_times, damaged, intact
+from gateway_core import Disposition, Verdict
 from gateway_core.outboxes import (
     OUTBOX_BROKE,
     STREAMS,
@@ -62,8 +63,18 @@ _PLAIN: Mapping[str, Callable[..., Send | Call]] = {
     "call": fast_init(Call),
 }
 """Kinds of envelopes whose fields have the same values as in JSON."""
-_READ_ANEW = frozenset({"files", "grows", "interaction", "mentions", "target"})
-"""Fields that are exceptions to that; few envelopes have them, since defaults are left out."""
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("ttl", "not_before", "deadline"), (int, float)),
+    **dict.fromkeys(("link_previews", "silent", "ephemeral", "repeat_safe"), (bool,)),
+    **dict.fromkeys(("extra", "arguments"), (dict,)),
+    **dict.fromkeys((
+        "instance_id", "external_room_id", "key", "text", "thread_id", "reply_to", "collapse",
+        "method", "priority", "order", "on_unknown", "on_conflict", "format", "on_file_error",
+    ), (str,)),
+}  # fmt: skip
+"""The types of those values. An envelope with any other field or type, which few have since
+defaults are left out, is read by `from_json`."""
+_CLASSES = frozenset({None, *get_args(Priority)})
 _IN_ORDER = {s.priority: number for number, s in enumerate(STREAMS) if not s.alone}
 _NUMBERS = {stream: number for number, stream in enumerate(STREAMS)}
 _entry, _made_part, _stored = fast_init(Entry), fast_init(Part), fast_init(StoredEntry)
@@ -116,8 +127,8 @@ def numbers_of(streams: Iterable[Stream]) -> list[int]:
 
 
 def priority_of(number: int) -> Priority:
-    """The class of the stream that has this number."""
-    return STREAMS[number].priority
+    """The class of the stream that has this number; the usual class for any other number."""
+    return STREAMS[number].priority if 0 <= number < len(STREAMS) else STREAMS[1].priority
 
 
 def stream_of(entry: str | bytes, priority: Priority | None) -> int:
@@ -129,7 +140,7 @@ def stream_of(entry: str | bytes, priority: Priority | None) -> int:
         envelope = decode(entry)[0]
         alone = envelope["order"] == "none" and "target" not in envelope
         return _NUMBERS[Stream(priority or envelope["priority"], alone=alone)]
-    except (msgspec.DecodeError, LookupError, TypeError):
+    except DAMAGE:
         return 1
 
 
@@ -149,8 +160,10 @@ def entry_of(row: Row) -> Entry:
         content, parts = _envelope(envelope), tuple([part_of(part) for part in plan])
         member, files, voted = _beside(*more[1]) if len(more) > 1 else (None, (), True)
         asked_room = more[2] if len(more) > 2 else None  # noqa: PLR2004 - after the two before
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
-        raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
+        check_times(accepted_at, deadline, due)
+        check_class(priority)
+    except DAMAGE as error:
+        raise damaged(error) from error
     return _entry(
         id=name,
         envelope=content,
@@ -166,6 +179,12 @@ def entry_of(row: Row) -> Entry:
         voted=voted,
         asked_room=asked_room,
     )
+
+
+def check_class(priority: str | None) -> None:
+    """Raise `ValueError` if a policy cannot have given an envelope this class; None: none did."""
+    if priority not in _CLASSES:
+        raise ValueError(priority)
 
 
 def _beside(
@@ -184,11 +203,16 @@ def _envelope(plain: dict[str, Any]) -> Envelope:
     """The envelope. If this release wrote it, its fields are not checked one by one."""
     name, version = plain.pop("kind"), plain.pop("version")
     kind = _PLAIN.get(name)
-    if kind is not None and version == _VERSION and not _READ_ANEW & plain.keys():
+    if kind is not None and version == _VERSION and all(map(_is_plain, plain.items())):
         with suppress(TypeError, ValueError):  # otherwise `from_json` says what is wrong
             return kind(**plain)
     plain |= {"kind": name, "version": version}
     return from_json(Envelope, plain)
+
+
+def _is_plain(field: tuple[str, Any]) -> bool:
+    """Whether the field's value is the same as in JSON, and of a type that the field may have."""
+    return type(field[1]) in _TYPES.get(field[0], ())
 
 
 def plain_part(part: Part) -> tuple[Any, ...]:
@@ -202,6 +226,9 @@ def plain_part(part: Part) -> tuple[Any, ...]:
 def part_of(plain: Sequence[Any]) -> Part:
     """A part of a plan. Raises ValueError or TypeError if it is not one."""
     payload, (start, end), digest, degraded, *more = plain
+    check_counts(start, end)
+    if not (isinstance(payload, dict) and isinstance(digest, str)):
+        raise TypeError
     made = _made_part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
     if not more:
         return made
@@ -209,17 +236,18 @@ def part_of(plain: Sequence[Any]) -> Part:
 
 
 def stored_of(row: Row, steps: Sequence[Row], grown: tuple[int, str] | None = None) -> StoredEntry:
-    """The entry with its step records, and its newest grown text."""
+    """The entry with its step records, and its newest grown text. Raises as `entry_of`."""
     if row[11] is None and not steps and grown is None:
         return _stored(entry=entry_of(row), position=row[4])
-    shapes = decode(row[11]) if row[11] is not None else None
-    return StoredEntry(
-        entry=entry_of(row),
-        position=row[4],
-        records=tuple(map(record_of, steps)),
-        shapes=tuple(from_json(StepShape, shape) for shape in shapes) if shapes else None,
-        grown=grown,
-    )
+    with intact():
+        shapes = decode(row[11]) if row[11] is not None else None
+        return StoredEntry(
+            entry=entry_of(row),
+            position=row[4],
+            records=tuple(map(record_of, steps)),
+            shapes=tuple(from_json(StepShape, shape) for shape in shapes) if shapes else None,
+            grown=grown,
+        )
 
 
 def record_row(seq: int, record: StepRecord) -> Row:
@@ -235,6 +263,8 @@ def record_row(seq: int, record: StepRecord) -> Row:
 def record_of(row: Row) -> StepRecord:
     """The record of a row of `STEP_COLUMNS`."""
     more, files = decode(row[11]) if row[11] else ((), ())
+    check_counts(row[2], *row[4:7])
+    check_times(*row[7:9])
     return StepRecord(
         serial=row[1],
         number=row[2],
@@ -297,8 +327,13 @@ def spent_row(instance_id: str, at: float, standings: Sequence[Standing]) -> Row
 
 
 def standings_of(text: str) -> list[Standing]:
-    """The standings in the text of such a row."""
-    return [from_json(Standing, plain) for plain in decode(text)]
+    """The standings in the text of such a row. Raises as `receipt_of`."""
+    with intact():
+        found = [from_json(Standing, plain) for plain in decode(text)]
+        for each in found:
+            check_times(each.closed, each.tick, *(at for at, _ in each.back))
+            check_counts(each.count, *(count for _, count in each.back))
+    return found
 
 
 def revision_row(ref: MessageRef, ended_at: float) -> Row:
@@ -309,17 +344,11 @@ def revision_row(ref: MessageRef, ended_at: float) -> Row:
 
 def ref_of(text: str | bytes) -> MessageRef:
     """The ref in its JSON. Raises as `receipt_of`."""
-    try:
-        plain = decode(text)
-    except msgspec.DecodeError as error:
-        raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
-    return from_json(MessageRef, plain)
+    with intact():
+        return from_json(MessageRef, decode(text))
 
 
 def receipt_of(text: str | bytes) -> Receipt:
     """The receipt in its JSON. Raises `FormatVersionError` or `Invalid`."""
-    try:
-        plain = decode(text)
-    except msgspec.DecodeError as error:
-        raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
-    return from_json(Receipt, plain)
+    with intact():
+        return from_json(Receipt, decode(text))

@@ -71,9 +71,10 @@ _UNREADABLE = (
 LATELY = 2.0
 """Seconds after the last row that came in, during which looks are more frequent."""
 _ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
-            extract(epoch FROM clock_timestamp() - handed_at)::float8 AS age FROM handed"""
-_UNTAKEN = """number <> ALL (%(waiting)s::bigint[]) AND instance <> ALL (%(passed)s::text[])
-        {but}"""
+            CASE WHEN isfinite(handed_at) THEN (extract(epoch FROM clock_timestamp())
+                - extract(epoch FROM handed_at))::float8 ELSE 0 END AS age FROM handed"""
+_UNTAKEN = """number > 0 AND number <> ALL (%(waiting)s::bigint[])
+        AND instance <> ALL (%(passed)s::text[]) {but}"""
 _ALL = f"{_ROW} WHERE answered_at IS NULL AND {_UNTAKEN}"
 _NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8 AND {_UNTAKEN}
         UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)s::xid8[]) AND {_UNTAKEN}"""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
-import msgspec
 import psycopg
 
-from gateway_contrib.durable.rows import decode
+from gateway_contrib.durable.damage import check_counts, intact
+from gateway_contrib.durable.rows import check_class, decode
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.names import name_of, text_out
 from gateway_core import Invalid
@@ -80,11 +81,20 @@ def _ended(
     seals: Seals, instance: str, priority: Any, at: float, text: str, seq: int
 ) -> PastAttempt | None:
     """An ended envelope's attempts; None: it is a call, nothing was tried, or it is damaged."""
-    receipt = _read(seals, "receipt", seq, text)
-    if not isinstance(receipt, dict) or receipt.get("result") is not None:
+    try:
+        with intact():
+            return _told_by(decode(seals.open("receipt", seq, text)), instance, priority, at)
+    except Invalid:  # it is reported where the envelope itself is read
         return None
-    if not (count := receipt.get("attempts")):
+
+
+def _told_by(
+    receipt: dict[str, Any], instance: str, priority: Any, at: float
+) -> PastAttempt | None:
+    if receipt.get("result") is not None or not (count := receipt.get("attempts")):
         return None
+    check_counts(count)
+    check_class(priority)
     ref: dict[str, Any] = receipt.get("ref") or {}
     parts: list[dict[str, Any]] = receipt.get("parts") or [{}]
     edited, deleted = ref.get("revision"), parts[0].get("outcome") == "deleted"
@@ -105,25 +115,18 @@ def _begun(
     """Attempts at unfinished messages, the newest first."""
     found: list[PastAttempt] = []
     for instance, priority, count, text, seq in connection.execute(_BEGUN, asked).fetchall():
-        entry = _read(seals, "entry", seq, text)
-        envelope = entry[0] if isinstance(entry, list) and entry else {}
-        if envelope.get("kind") == "send":
-            past = PastAttempt(
-                instance_id=text_out(instance),
-                room=envelope["external_room_id"],
-                thread=envelope.get("thread_id"),
-                operation="send",
-                priority=priority or "normal",
-                at=wall,
-                count=count,
-            )
-            found.append(past)
+        with suppress(Invalid), intact():  # it is reported where the envelope itself is read
+            envelope = decode(seals.open("entry", seq, text))[0]
+            check_class(priority)
+            if envelope.get("kind") == "send":
+                past = PastAttempt(
+                    instance_id=text_out(instance),
+                    room=envelope["external_room_id"],
+                    thread=envelope.get("thread_id"),
+                    operation="send",
+                    priority=priority or "normal",
+                    at=wall,
+                    count=count,
+                )
+                found.append(past)
     return found
-
-
-def _read(seals: Seals, kind: str, seq: int, text: str) -> Any:
-    """The content; None if it is damaged, which is reported where the envelope itself is read."""
-    try:
-        return decode(seals.open(kind, seq, text))
-    except (msgspec.DecodeError, Invalid):
-        return None

@@ -13,6 +13,14 @@ from typing import Any, TypeAlias
 import attrs
 import psycopg
 
+from gateway_contrib.durable.damage import (
+    LAST,
+    are_times,
+    check_places,
+    check_times,
+    intact,
+    unquoted,
+)
 from gateway_contrib.durable.rows import (
     STEP_COLUMNS,
     Row,
@@ -43,6 +51,7 @@ from gateway_core.outboxes import (
     Priority,
     Receipt,
     Recovery,
+    Standing,
     StoredEntry,
     position_of,
 )
@@ -61,11 +70,12 @@ _SIZED = """SELECT {entry} FROM (SELECT chosen.*, sum(octet_length(entry)) OVER 
     WHERE before < {most} ORDER BY {order}"""
 
 # Indexes have each stream of an account by position, and ended entries by sequence.
-_HIGHEST = """SELECT greatest(max(p.position), (SELECT max(sequence) FROM history
-        WHERE sequence IS NOT NULL))
+_HIGHEST = f"""SELECT greatest(max(p.position), (SELECT max(sequence) FROM history
+        WHERE sequence < {LAST}))
     FROM generate_series(0, %(streams)s - 1) s(number) LEFT JOIN LATERAL
         (SELECT e.position FROM envelopes e WHERE e.account = %(account)s AND e.stream = s.number
-            AND e.due IS NULL ORDER BY e.position DESC LIMIT 1) p ON true"""
+            AND e.due IS NULL AND e.position < {LAST}
+            ORDER BY e.position DESC LIMIT 1) p ON true"""  # noqa: S608 - constants
 
 
 def sized(some: str, order: str) -> bytes:
@@ -78,18 +88,18 @@ def overview(connection: Connection) -> Overview:
     counts: Counter[str] = Counter()
     classes: Counter[Priority] = Counter()
     newest, scheduled = -1, 0
-    sql = """SELECT coalesce(a.instance, e.account), e.stream, e.waits, e.count, e.newest
+    sql = f"""SELECT coalesce(a.instance, e.account), e.stream, e.waits, e.count, e.newest
         FROM (SELECT account, stream, due IS NOT NULL AS waits, count(*) AS count,
-                max(position) AS newest
+                coalesce(max(position) FILTER (WHERE position < {LAST}), -1) AS newest
             FROM envelopes GROUP BY 1, 2, 3) e
-        LEFT JOIN accounts a USING (account)"""
-    for instance, stream, is_due, count, position in connection.execute(sql).fetchall():
+        LEFT JOIN accounts a USING (account)"""  # noqa: S608 - constants
+    for instance, stream, is_due, count, position in connection.execute(sql.encode()).fetchall():
         newest = max(newest, position)
         counts[text_out(instance)] += count
         classes[priority_of(stream)] += count
         scheduled += count if is_due else 0
-    sql = "SELECT max(sequence) FROM history WHERE sequence IS NOT NULL"
-    row = connection.execute(sql).fetchone()
+    sql = f"SELECT max(sequence) FROM history WHERE sequence < {LAST}"  # noqa: S608 - constants
+    row = connection.execute(sql.encode()).fetchone()
     newest = max(newest, (row[0] if row is not None else None) or -1)
     sql = """SELECT DISTINCT a.instance FROM groups g JOIN accounts a USING (account)
         WHERE g.stored AND g.ended_at IS NULL"""
@@ -110,9 +120,10 @@ def last_id(connection: Connection) -> str:
 
 
 def _newest(connection: Connection, table: str) -> str:
-    sql = f"SELECT id FROM {table} ORDER BY seq DESC LIMIT 1"  # noqa: S608 - a constant
+    sql = f"""SELECT id FROM {table} WHERE seq < {LAST} AND id ~ '^[0-9a-f]{{30}}$'
+        ORDER BY seq DESC LIMIT 1"""  # noqa: S608 - constants
     row = connection.execute(sql.encode()).fetchone()
-    return str(row[0]) if row is not None else ""
+    return str(row[0]) if row is not None and position_of(row[0]) < LAST else ""
 
 
 def recovery(connection: Connection, seals: Seals, instance: str) -> Recovery:
@@ -124,15 +135,34 @@ def recovery(connection: Connection, seals: Seals, instance: str) -> Recovery:
     moves = connection.execute(sql, asked).fetchall()
     sql = "SELECT at, standings FROM spent WHERE account = %s"
     spent = connection.execute(sql, asked).fetchone()
-    row = connection.execute(_HIGHEST, {"account": asked[0], "streams": len(STREAMS)}).fetchone()
+    row = connection.execute(
+        _HIGHEST.encode(), {"account": asked[0], "streams": len(STREAMS)}
+    ).fetchone()
     return Recovery(
         last_id=last_id(connection),
         sequence=row[0] if row is not None else None,
         moves={text_out(room): text_out(to) for room, to in moves},
-        closures={text_out(what): (until, wait) for what, until, wait in closures},
-        spent=(spent[0], standings_of(spent[1])) if spent is not None else None,
+        closures={
+            text_out(what): (until, wait)
+            for what, until, wait in closures
+            if are_times(until, wait)
+        },
+        spent=spent_of(instance, spent),
         suspended=suspensions.suspended(connection, seals, [instance]).get(instance),
     )
+
+
+def spent_of(instance: str, row: Row | None) -> tuple[float, list[Standing]] | None:
+    """When the account was released, and what it had spent then; None: nobody knows."""
+    if row is None:
+        return None
+    try:
+        with intact():
+            check_times(row[0])
+        return row[0], standings_of(row[1])
+    except (FormatVersionError, Invalid) as error:  # the attempts of the last hour are counted
+        unreadable(f"what {instance} has spent", error)
+        return None
 
 
 def page(
@@ -246,6 +276,8 @@ def _read(connection: Connection, seals: Seals, rows: Sequence[Row]) -> list[Sto
             if text is not None:
                 text = (text[0], seals.text("text", row[0], text[1]))
             found = stored_of(opened, steps.get(row[0], ()), text)
+            with intact():
+                check_places(row[4], row[14])
             stored.append(found if row[14] is None else attrs.evolve(found, sequence=row[14]))
         except (FormatVersionError, Invalid) as error:  # the row stays where it is
             unreadable(row[1], error)
@@ -326,7 +358,8 @@ def _find(connection: Connection, seals: Seals, seq: int) -> Found | None:
             fingerprint = seals.text("fingerprint", seq, text_out(fingerprint))
         except (FormatVersionError, Invalid) as error:
             unreadable(name, error)
-            raise OutboxError(f"how envelope {name} ended cannot be read: {error}") from None
+            why = f"how envelope {name} ended cannot be read: {unquoted(error)}"
+            raise OutboxError(why) from None
         return Found(envelope_id=name, fingerprint=fingerprint, receipt=receipt, sequence=sequence)
     stored = stored_at(connection, seals, [seq])
     if stored:

@@ -14,6 +14,7 @@ from typing import Any
 import apsw
 import attrs
 
+from gateway_contrib.durable.damage import unquoted
 from gateway_contrib.durable.rows import (
     ENTRY_COLUMNS,
     STEP_COLUMNS,
@@ -232,7 +233,8 @@ class Reader:
                 digest = self._keyring.text("fingerprint", seq, fingerprint)
             except (FormatVersionError, Invalid) as error:
                 self._unreadable(name, error)
-                raise OutboxError(f"how envelope {name} ended cannot be read: {error}") from None
+                why = f"how envelope {name} ended cannot be read: {unquoted(error)}"
+                raise OutboxError(why) from None
             return Found(envelope_id=name, fingerprint=digest, receipt=receipt)
         rows = self._rows(f"SELECT {ENTRY_READ} FROM envelopes WHERE seq = ?", (seq,))  # noqa: S608 - constants
         stored = self._read(rows) if rows else ()

@@ -68,9 +68,9 @@ class Keyring:
         """
         if not stored or stored[0] not in _MARKS:
             return stored
+        key = self._key(key_in(stored))  # first: the extra may be missing if there are no keys
         from gateway_contrib.durable.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
 
-        key = self._key(key_in(stored))
         try:
             return key.open(stored[1 + _ID :], f"{kind}:{of}".encode())
         except Damaged:
@@ -90,9 +90,9 @@ class Keyring:
         """
         if not name:
             return stored
+        key = self._key(name)
         from gateway_contrib.durable.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
 
-        key = self._key(name)
         try:
             return key.open_bytes(stored, place.encode())
         except Damaged:

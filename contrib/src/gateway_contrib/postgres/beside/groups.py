@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import psycopg
 
+from gateway_contrib.durable.damage import check_counts, intact
 from gateway_contrib.durable.group_rows import (
     GROUP_COLUMNS,
     Claim,
     group_row,
     member_texts,
     members_in,
+    turns_in,
 )
 from gateway_contrib.durable.group_rows import seq_of as seq_of_group
 from gateway_contrib.durable.rows import SETTLED, Row, encode
@@ -22,8 +23,9 @@ from gateway_contrib.durable.seals import Seals
 from gateway_contrib.durable.turns import Turns
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.keeping import Keeping
+from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.names import members_place, name_of, text_in
-from gateway_core import Disposition
+from gateway_core import Disposition, Invalid
 from gateway_core.outboxes import Group, Member, OutboxError
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -208,8 +210,13 @@ class Groups:
         connection.execute(f"DELETE FROM turns WHERE seq = {_SOME}".encode(), (seqs,))  # noqa: S608 - constants
         sql = "SELECT grp, first, members FROM group_members WHERE account = %s"
         for grp, first, stored in connection.execute(sql, (name_of(instance),)).fetchall():
-            opened = self.seals.open("members", members_place(grp, first), stored)
-            self._erase(connection, room, grp, first, members_in(opened))
+            place = members_place(grp, first)
+            try:
+                members = members_in(self.seals.open("members", place, stored))
+            except Invalid as error:  # nobody knows whether the room is among them
+                unreadable(f"members {place} of a group", error)
+                continue
+            self._erase(connection, room, grp, first, members)
 
     def _erase(
         self, connection: Connection, room: str, grp: int, first: int, members: list[Any]
@@ -270,16 +277,14 @@ class Groups:
             if row is None:
                 return None
             _, name, size, upcoming, taken, returned, erased, cancelled = row
-            found = self._turns[seq] = Turns(
-                seq,
-                name,
-                size,
-                upcoming,
-                taken,
-                json.loads(returned),
-                json.loads(erased),
-                cancelled,
-            )
+            try:
+                lists = turns_in(returned), turns_in(erased)
+                with intact():
+                    check_counts(size, upcoming, taken)
+            except Invalid as error:
+                unreadable(name, error)
+                return None
+            found = self._turns[seq] = Turns(seq, name, size, upcoming, taken, *lists, cancelled)
         self.touched.add(seq)
         return found
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
 import psycopg
 
-from gateway_contrib.durable.group_rows import member_of, members_in, seq_of, state_of
+from gateway_contrib.durable.damage import unquoted
+from gateway_contrib.durable.group_rows import member_of, members_in, seq_of, state_of, turns_in
 from gateway_contrib.durable.rows import Row, receipt_of
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.adopting import PIECE, piece_place
@@ -70,7 +70,10 @@ def members(
     if row is None or row[3] != group_id:
         return []
     seq, upcoming, returned, _ = row
-    back = [turn for turn in sorted(json.loads(returned)) if turn > after]
+    try:
+        back = [turn for turn in sorted(turns_in(returned)) if turn > after]
+    except Invalid as error:
+        raise OutboxError(f"group {group_id} cannot be read: {error}") from None
     upcoming = max(upcoming, after + 1)
     found = (_back(connection, seals, seq, back), _upcoming(connection, seals, seq, upcoming))
     return list(islice((one for some in found for one in some), limit))
@@ -100,7 +103,7 @@ def _upcoming(
                 if plain is not None and turn >= start:
                     yield turn, member_of(plain)
         except (FormatVersionError, Invalid) as error:
-            raise OutboxError(f"members of a group cannot be read: {error}") from None
+            raise OutboxError(f"members of a group cannot be read: {unquoted(error)}") from None
 
 
 def failed(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic
 
 import psycopg
 from psycopg import conninfo
 
+from gateway_contrib.durable.damage import Reports, unquoted
 from gateway_contrib.postgres.connections.connecting import POOLED
 from gateway_core.outboxes import OUTBOX_UNREADABLE, OutboxError, log_event
 
@@ -46,6 +48,9 @@ _SAID = {
     "FATAL: role": "28000", POOLED: POOLED,
 }  # fmt: skip
 """If a connection cannot be opened, the driver has only the server's words, no SQLSTATE."""
+
+
+_REPORTS = Reports()
 
 
 class Place:
@@ -103,5 +108,7 @@ def typed(place: Place, what: str) -> Iterator[None]:
 
 
 def unreadable(envelope_id: str, error: Exception) -> None:
-    """Log that this release cannot read a row, which stays where it is."""
-    log_event(OUTBOX_UNREADABLE, envelope=envelope_id, error=str(error))
+    """Log once that this release cannot read a row, which stays where it is."""
+    why = unquoted(error)
+    if _REPORTS.is_due(envelope_id, why, monotonic()):
+        log_event(OUTBOX_UNREADABLE, envelope=envelope_id, error=why)

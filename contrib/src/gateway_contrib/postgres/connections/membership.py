@@ -57,6 +57,10 @@ class Owner:
         return self.name
 
 
+_ALL_OF_THEM = """INSERT INTO accounts (account, instance, member, epoch)
+    VALUES ('', '', NULL, 0) ON CONFLICT DO NOTHING"""
+
+
 class Watched:
     """How long an owner has been seen without a sign of life. Sans-I/O."""
 
@@ -126,7 +130,9 @@ class Membership:
         taken = False
         with connection.transaction():
             # One process at a time: one that waited here looks again, since its look is stale.
-            connection.execute("SELECT 1 FROM accounts WHERE account = '' FOR UPDATE")
+            sql = "SELECT 1 FROM accounts WHERE account = '' FOR UPDATE"
+            if not connection.execute(sql).rowcount:  # somebody emptied the table
+                connection.execute(_ALL_OF_THEM)
             taken = self._owner(connection) == owner and (
                 owner is None or self._end(connection, owner)
             )

@@ -15,10 +15,10 @@ from time import time as system_time
 from typing import Any, Self, TypeAlias, TypeVar
 
 import attrs
-import msgspec
 import psycopg
 import trio
 
+from gateway_contrib.durable.damage import intact
 from gateway_contrib.durable.operators.looking import (
     COLUMNS,
     MOST_GROUPS,
@@ -179,19 +179,24 @@ class Operator:
         if not found:
             return None
         room, *row = found[0][:3]
-        with self._typed("cannot be read"):
-            entry, receipt = (
-                json.loads(self._keyring.open(kind, seq, text)) if text is not None else None
-                for kind, text in zip(("entry", "receipt"), row, strict=True)
-            )
+        try:
+            with intact():
+                entry, receipt = (
+                    json.loads(self._keyring.open(kind, seq, text)) if text is not None else None
+                    for kind, text in zip(("entry", "receipt"), row, strict=True)
+                )
+                content = (entry[0], len(entry[1])) if entry is not None else (None, None)
+                asked_room = self._asked_room(seq, room, entry)
+        except Invalid as error:
+            raise OutboxError(f"envelope {envelope_id} cannot be read: {error}") from None
         sql = """SELECT serial, number, started, outcome, message_id FROM steps
             WHERE seq = %s ORDER BY serial"""
         names = ("serial", "tries", "started", "outcome", "message_id")
         return {
             "id": envelope_id,
-            "asked_room": self._asked_room(seq, room, entry),
-            "envelope": entry[0] if entry is not None else None,
-            "parts": len(entry[1]) if entry is not None else None,
+            "asked_room": asked_room,
+            "envelope": content[0],
+            "parts": content[1],
             "steps": [dict(zip(names, step, strict=True)) for step in self._rows_of(sql, (seq,))],
             "receipt": receipt,
         }
@@ -209,7 +214,7 @@ class Operator:
             AND instance = %s AND room = %s ORDER BY number DESC"""
         found: list[Envelope] = []
         for request, content in self._rows_of(sql, (text_in(instance), text_in(room))):
-            with suppress(FormatVersionError, Invalid, msgspec.DecodeError):
+            with suppress(FormatVersionError, Invalid), intact():
                 text = self._keyring.text("envelope", request, text_out(content or ""))
                 found.append(from_json(Envelope, decode(text)))
         return found

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from threading import Lock
 from typing import Any, TypeAlias
+from uuid import UUID
 
-import msgspec
 import psycopg
 
+from gateway_contrib.durable.damage import intact
 from gateway_contrib.durable.rows import SETTLED, Row, decode, encode
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.postgres.handed import Share
@@ -21,7 +22,7 @@ from gateway_contrib.postgres.reading import stored_at
 from gateway_contrib.postgres.sealing.anew import Resealing
 from gateway_contrib.postgres.writes import answers, reopening, statements
 from gateway_contrib.postgres.writes.writing import Writer
-from gateway_core import Invalid
+from gateway_core import Disposition, Invalid
 from gateway_core.outboxes import (
     Envelope,
     FormatVersionError,
@@ -34,21 +35,29 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 AT_ONCE = 500
 """Requests, at most, of one look."""
-_ASKED = """SELECT number, kind, seq, instance, room, envelope FROM requests
-    WHERE done_at IS NULL AND NOT number = ANY (%s::bigint[]) ORDER BY number DESC LIMIT %s"""
-_ASKED_OF = """SELECT r.number, r.kind, r.seq, r.about, r.room, r.envelope FROM (
+_UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+PASSED_ON = ("erase", "look", "accounts", "cancel", "submit", "group", SUSPEND, RESUME)
+"""Kinds that the gateway carries out; it answers in the write that has the effect, not before."""
+_KINDS = (*PASSED_ON, "withdraw", "discard", "retry", "reseal")
+_OPEN = f"""o.done_at IS NULL AND o.number < 0 AND NOT o.number = ANY (%s::bigint[])
+    AND o.kind IN ({", ".join(f"'{kind}'" for kind in _KINDS)})
+    AND (o.kind <> 'withdraw' OR NOT EXISTS (SELECT 1 FROM handed h WHERE h.answered_at IS NULL
+        AND h.id = CASE WHEN o.envelope ~ '{_UUID}' THEN o.envelope::uuid END))"""  # noqa: S608 - constants
+"""Requests that can be done now. The others hold back none: those to cancel what the owner has not
+taken yet, and those of a kind that only another release knows."""
+_ASKED = f"""SELECT number, kind, seq, instance, room, envelope FROM requests o
+    WHERE {_OPEN} ORDER BY number DESC LIMIT %s"""  # noqa: S608 - constants
+_ASKED_OF = f"""SELECT r.number, r.kind, r.seq, r.about, r.room, r.envelope FROM (
         SELECT *, coalesce(nullif(instance, ''), (SELECT a.instance FROM (
                 SELECT account FROM envelopes e WHERE e.seq = o.seq
                 UNION ALL SELECT account FROM history h WHERE h.seq = o.seq
                 UNION ALL SELECT account FROM groups g WHERE g.seq = o.seq) found
             JOIN accounts a USING (account) LIMIT 1), '') AS about
-        FROM requests o WHERE done_at IS NULL AND NOT number = ANY (%s::bigint[])) r
+        FROM requests o WHERE {_OPEN}) r
     WHERE coalesce((SELECT a.member = %s FROM accounts a WHERE a.instance = r.about LIMIT 1), %s)
-    ORDER BY r.number DESC LIMIT %s"""
+    ORDER BY r.number DESC LIMIT %s"""  # noqa: S608 - constants
 """Each request with the instance that it is about, found by its envelope or group if it names no
 instance."""
-PASSED_ON = ("erase", "look", "accounts", "cancel", "submit", "group", SUSPEND, RESUME)
-"""Kinds that the gateway carries out; it answers in the write that has the effect, not before."""
 
 
 class Desk:
@@ -111,9 +120,9 @@ class Desk:
             self._let_go.clear()
             handed_on = list(self._handed_on)
         if share is None:
-            return connection.execute(_ASKED, (handed_on, AT_ONCE)).fetchall()
+            return connection.execute(_ASKED.encode(), (handed_on, AT_ONCE)).fetchall()
         asked = (handed_on, share.member, common, AT_ONCE)
-        rows = connection.execute(_ASKED_OF, asked).fetchall()
+        rows = connection.execute(_ASKED_OF.encode(), asked).fetchall()
         owned = [row for row in rows if share.has(text_out(row[3]))]
         with self._lock:  # this look has not those of an account's requests that were let go since
             return [row for row in owned if text_out(row[3]) not in self._let_go]
@@ -136,7 +145,7 @@ class Desk:
             try:
                 told = text_out(envelope or "")
                 request = self._asking(kind, number, text_out(instance), told)
-            except (FormatVersionError, Invalid, msgspec.DecodeError) as error:
+            except (FormatVersionError, Invalid) as error:
                 return encode({"refused": f"{type(error).__name__}: {error}"})
         elif kind == "discard" and (found := stored_at(connection, self.seals, [seq])):
             request = Request(kind="discard", number=number, stored=found[0])
@@ -152,7 +161,8 @@ class Desk:
             return Request(kind=kind, number=number, asked=asked)
         if kind == "cancel":
             return Request(kind=kind, number=number, envelope_id=asked)
-        envelope = from_json(Envelope, decode(asked))
+        with intact():
+            envelope = from_json(Envelope, decode(asked))
         return Request(
             kind="submit", number=number, instance_id=envelope.instance_id,
             room=envelope.external_room_id, envelope=envelope,
@@ -180,13 +190,16 @@ class Desk:
         return stored
 
     def discard(self, connection: Connection, writer: Writer, row: Row, wall: float) -> None:
-        """Forget the content of a failed envelope, and answer."""
+        """Forget the content of a failed envelope, or one that cannot be read, and answer."""
         number, _, seq, *_ = row
         found = connection.execute("SELECT disposition FROM history WHERE seq = %s", (seq,))
         ended = found.fetchone()
         if ended is not None and ended[0] in SETTLED:
             self.answer(connection, number, wall, f"had ended already: {ended[0]}")
             return
+        if ended is None:  # an unfinished one that cannot be read, or none at all
+            writer.groups.ended(connection, {seq: Disposition.CANCELLED})
+            statements.forget(connection, [seq])
         sql = "UPDATE history SET entry = NULL, shapes = NULL WHERE seq = %s"
         connection.execute(sql, (seq,))
         for table in ("steps", "grown"):
@@ -208,10 +221,15 @@ class Desk:
         )
 
 
-def _withdrawal(connection: Connection, number: int, handed: str) -> tuple[Request | None, str]:
+def _withdrawal(
+    connection: Connection, number: int, handed: str | None
+) -> tuple[Request | None, str]:
     """A request to cancel a handed-over row's envelope, or why not; neither: there is none yet."""
     sql = "SELECT answered_at IS NOT NULL, envelope_id FROM handed WHERE id = %s"
-    found = connection.execute(sql, (handed,)).fetchone()
+    try:
+        found = connection.execute(sql, (UUID(handed or ""),)).fetchone()
+    except ValueError:  # the request was not made by `cancel`
+        found = None
     if found is None:
         return None, "it is forgotten"
     answered, envelope_id = found

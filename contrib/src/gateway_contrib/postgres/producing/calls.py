@@ -11,6 +11,7 @@ import attrs
 import psycopg
 from psycopg import errors
 
+from gateway_contrib.durable.damage import unquoted
 from gateway_contrib.durable.rows import receipt_of
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.adopting import PIECE, piece_place
@@ -162,7 +163,7 @@ def _news(seals: Seals, row: Sequence[Any]) -> News:
             ended = receipt_of(seals.open("receipt", receipt_seq, receipt))
     except (FormatVersionError, Invalid, OutboxError) as error:
         unreadable(name, error)
-        text = f"how {name} ended cannot be read: {error}"
+        text = f"how {name} ended cannot be read: {unquoted(error)}"
         refused = json.dumps({"kind": "OutboxError", "text": text})
         answer = json.dumps({"refused": text})
     return News(

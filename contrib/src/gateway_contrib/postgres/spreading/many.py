@@ -9,11 +9,12 @@ from uuid import UUID
 
 import psycopg
 
-from gateway_contrib.durable.rows import priority_of, standings_of
+from gateway_contrib.durable.damage import LAST, are_times
+from gateway_contrib.durable.rows import priority_of
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.names import name_of, text_out
 from gateway_contrib.postgres.operators import suspensions
-from gateway_contrib.postgres.reading import last_id
+from gateway_contrib.postgres.reading import last_id, spent_of
 from gateway_contrib.postgres.spreading import tables
 from gateway_core.outboxes import STREAMS, Overview, Priority, Recovery
 
@@ -31,11 +32,12 @@ _CLOSURES = "SELECT account, operation, until, wait FROM closures WHERE account 
 _MOVES = """SELECT account, room, moved_to FROM moves WHERE account = ANY (%s::text[])
     ORDER BY moved_at"""
 _SPENT = "SELECT account, at, standings FROM spent WHERE account = ANY (%s::text[])"
-_HIGHEST = """SELECT a.account, max(p.position) FROM unnest(%s::text[]) a(account)
+_HIGHEST = f"""SELECT a.account, max(p.position) FROM unnest(%s::text[]) a(account)
     CROSS JOIN generate_series(0, %s - 1) s(number) JOIN LATERAL
         (SELECT e.position FROM envelopes e WHERE e.account = a.account AND e.stream = s.number
-            AND e.due IS NULL ORDER BY e.position DESC LIMIT 1) p ON true GROUP BY 1"""
-_ENDED = "SELECT max(sequence) FROM history WHERE sequence IS NOT NULL"
+            AND e.due IS NULL AND e.position < {LAST}
+            ORDER BY e.position DESC LIMIT 1) p ON true GROUP BY 1"""  # noqa: S608 - constants
+_ENDED = f"SELECT max(sequence) FROM history WHERE sequence < {LAST}"  # noqa: S608 - constants
 _UNFINISHED = """SELECT account, stream, due IS NOT NULL, count(*) FROM envelopes
     WHERE account = ANY (%s::text[]) GROUP BY 1, 2, 3"""
 
@@ -66,14 +68,15 @@ def recoveries(
     asked = (list(names),)
     closures: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
     for account, what, until, wait in connection.execute(_CLOSURES, asked).fetchall():
-        closures[account][text_out(what)] = (until, wait)
+        if are_times(until, wait):
+            closures[account][text_out(what)] = (until, wait)
     moves: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for account, room, moved_to in connection.execute(_MOVES, asked).fetchall():
         moves[account][text_out(room)] = text_out(moved_to)
     spent = {row[0]: row[1:] for row in connection.execute(_SPENT, asked).fetchall()}
     suspended = suspensions.suspended(connection, seals, list(instances))
-    places = dict(connection.execute(_HIGHEST, (*asked, len(STREAMS))).fetchall())
-    row = connection.execute(_ENDED).fetchone()
+    places = dict(connection.execute(_HIGHEST.encode(), (*asked, len(STREAMS))).fetchall())
+    row = connection.execute(_ENDED.encode()).fetchone()
     ended, newest = None if row is None else row[0], last_id(connection)
     return {
         instance: Recovery(
@@ -81,7 +84,7 @@ def recoveries(
             sequence=_highest(ended, places.get(account)),
             moves=moves[account],
             closures=closures[account],
-            spent=_spent(spent.get(account)),
+            spent=spent_of(instance, spent.get(account)),
             suspended=suspended.get(instance),
         )
         for account, instance in names.items()
@@ -90,10 +93,6 @@ def recoveries(
 
 def _highest(*numbers: int | None) -> int | None:
     return max((number for number in numbers if number is not None), default=None)
-
-
-def _spent(row: Sequence[Any] | None) -> tuple[float, Any] | None:
-    return None if row is None else (row[0], standings_of(row[1]))
 
 
 def unfinished(connection: Connection, instances: Collection[str]) -> Mapping[str, Overview]:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 
+from gateway_contrib.durable.damage import LAST
 from gateway_contrib.durable.rows import priority_of
 from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.reading import last_id
@@ -17,9 +18,9 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 def place_of_all(connection: Connection) -> Overview:
     """The newest id and position, after which new ones come; no totals of unfinished entries."""
-    sql = """SELECT greatest((SELECT max(position) FROM envelopes),
-        (SELECT max(sequence) FROM history WHERE sequence IS NOT NULL))"""
-    row = connection.execute(sql).fetchone()
+    sql = f"""SELECT greatest((SELECT max(position) FROM envelopes WHERE position < {LAST}),
+        (SELECT max(sequence) FROM history WHERE sequence < {LAST}))"""  # noqa: S608 - constants
+    row = connection.execute(sql.encode()).fetchone()
     return Overview(last_id=last_id(connection), sequence=row[0] if row is not None else None)
 
 

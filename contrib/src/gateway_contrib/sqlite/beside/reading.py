@@ -9,6 +9,7 @@ from itertools import islice
 
 import apsw
 
+from gateway_contrib.durable.damage import unquoted
 from gateway_contrib.durable.group_rows import (
     member_of,
     members_in,
@@ -109,7 +110,7 @@ class BesideReader:
                     if plain is not None and turn >= start:
                         yield turn, member_of(plain)
             except (FormatVersionError, Invalid) as error:
-                raise OutboxError(f"members of a group cannot be read: {error}") from None
+                raise OutboxError(f"members of a group cannot be read: {unquoted(error)}") from None
 
     def failed(self, group_id: str, after: str, limit: int) -> list[Receipt]:
         """The receipts of failed members, which may be tried again."""
@@ -140,7 +141,7 @@ class BesideReader:
         try:
             members = members_in(self._keyring.open("members", row, stored))
         except Invalid as error:
-            raise OutboxError(f"members of a group cannot be read: {error}") from None
+            raise OutboxError(f"members of a group cannot be read: {unquoted(error)}") from None
         return any(each is not None and each[0] == room for each in members)
 
     def bytes_at(self, digest: str, offset: int, limit: int) -> bytes:
