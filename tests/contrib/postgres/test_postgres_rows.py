@@ -213,6 +213,24 @@ async def test_an_account_whose_table_was_emptied_is_owned_again(server, schema)
         assert (await owner.send("bot", "room", "text")).delivered
 
 
+SOURCES = {
+    "none": "TRUNCATE source",
+    "two": "INSERT INTO source SELECT * FROM source",
+    "the last number": f"UPDATE source SET newest = {HUGE}",  # noqa: S608 - constants
+}
+
+
+@pytest.mark.parametrize("damage", SOURCES.values(), ids=SOURCES)
+async def test_endings_have_numbers_whatever_the_source_says(server, schema, damage):
+    shared = Shared(server, schema)
+    async with shared.owner() as owner:
+        assert (await owner.send("bot", "room", "before")).delivered
+        bind(shared, damage)
+        for number in range(3):
+            assert (await owner.send("bot", "room", f"{number}")).delivered
+    assert [(n,) for n in range(1, 5)] == bind(shared, "SELECT number FROM history ORDER BY number")
+
+
 # -- rows of `handed`
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 
 from gateway_contrib.durable.batch import Batch
+from gateway_contrib.durable.damage import LAST
 from gateway_contrib.durable.rows import SETTLED, STEP_COLUMNS, Row
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.names import name_of, scope_of, text_in
@@ -38,6 +39,14 @@ _ENDED: dict[str, str] = {
     "seq": INTEGER, "disposition": TEXT, "reason": TEXT, "raw": TEXT, "ended_at": NUMBER,
     "receipt": TEXT, "settled": "boolean", "place": INTEGER,
 }  # fmt: skip
+
+
+_HIGHEST = f"(SELECT coalesce(max(number), 0) FROM history WHERE number < {LAST})"  # noqa: S608 - constants
+_NEWEST = f"""UPDATE source SET newest = %s
+        + CASE WHEN newest < {LAST} THEN newest ELSE {_HIGHEST} END
+    RETURNING newest - %s"""  # noqa: S608 - constants
+_SOURCE = f"""INSERT INTO source (token, newest, forgotten)
+    VALUES (replace(gen_random_uuid()::text, '-', ''), {_HIGHEST}, {_HIGHEST})"""  # noqa: S608 - constants
 
 
 @cache
@@ -183,9 +192,11 @@ def _numbers(connection: Connection, count: int) -> int:
     No other transaction gets numbers until this one has ended, so endings with higher numbers
     become visible only after its own.
     """
-    sql = "UPDATE source SET newest = newest + %s RETURNING newest - %s"
-    ((newest,),) = connection.execute(sql, (count, count)).fetchall()
-    return int(newest)
+    rows = connection.execute(_NEWEST.encode(), (count, count)).fetchall()
+    if not rows:  # somebody emptied the table: a new source begins, with new cursors
+        connection.execute(_SOURCE.encode())
+        rows = connection.execute(_NEWEST.encode(), (count, count)).fetchall()
+    return max(int(newest) for (newest,) in rows)
 
 
 def delete(connection: Connection, table: str, seqs: Sequence[int]) -> int:
