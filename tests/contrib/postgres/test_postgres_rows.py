@@ -97,6 +97,8 @@ DAMAGED = {
         '"text":"[^"]*"', '"text":["the password is swordfish"]') WHERE {bad}""",
     "a part that is none": """UPDATE envelopes SET entry = regexp_replace(entry,
         ',\\[\\[.*$', ',[["the password is swordfish", [0, 1], 7, []]]]') WHERE {bad}""",
+    "no id": "UPDATE envelopes SET id = 'none' WHERE {bad}",
+    "another id": "UPDATE envelopes SET id = repeat('0', 30) WHERE {bad}",
     "steps without form": "UPDATE envelopes SET shapes = '5' WHERE {bad}",
     "steps without JSON": "UPDATE envelopes SET shapes = 'none' WHERE {bad}",
     "no messages": "UPDATE steps SET made = '[' WHERE {bad}",
@@ -306,6 +308,23 @@ async def test_requests_that_cannot_be_done_yet_hold_back_no_other(shared):
             assert "bot" in json.loads(await answered(shared, ask(shared, "accounts")))["accounts"]
 
 
+async def test_an_account_s_many_cancellations_hold_back_no_other_account(shared):
+    """Whoever may send as one account may cancel its messages as often as they like."""
+    later = '{"not_before": 4000000000, "deadline": 4100000000}'
+    sql = f"SELECT send(%s, 'later', 'x', '{later}') FROM generate_series(1, %s)"  # noqa: S608 - constants
+    async with shared.owner(instances=("bot", "other")):
+        many = [name for (name,) in bind(shared, sql, "bot", 100)]
+        ((one,),) = bind(shared, sql, "other", 1)
+        taken = "SELECT 1 FROM handed WHERE answered_at IS NOT NULL"
+        await until(lambda: len(bind(shared, taken)) == 101)
+        again = "SELECT cancel(id) FROM unnest(%s::uuid[]) id, generate_series(1, 30)"
+        bind(shared, again, many)
+        bind(shared, "SELECT cancel(%s)", one)
+        await until(lambda: "ended" == status(shared, one)["state"])
+        ((left,),) = bind(shared, "SELECT count(*) FROM requests WHERE done_at IS NULL")
+        assert left > 1_000
+
+
 async def test_a_number_of_another_table_is_none(shared):
     """What is handed over has numbers above zero, and what operators ask for has others."""
     async with shared.owner() as owner:
@@ -352,6 +371,7 @@ async def test_a_damaged_failed_envelope_is_not_tried_again(shared, damage):
 
 GROUPS = {
     "a deep content": f"UPDATE groups SET content = '{DEEP}' WHERE account = 'bot'",  # noqa: S608 - constants
+    "no id": "UPDATE groups SET id = 'none' WHERE account = 'bot'",
     "turns without JSON": "UPDATE groups SET returned = 'none' WHERE account = 'bot'",
     "a turn that is none": "UPDATE groups SET erased = '5' WHERE account = 'bot'",
     "turns without number": f"UPDATE groups SET taken = {HUGE} WHERE account = 'bot'",  # noqa: S608 - constants

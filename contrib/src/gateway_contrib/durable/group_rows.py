@@ -92,6 +92,8 @@ def state_of(keyring: Seals, row: Row, counts: Mapping[str, int]) -> GroupState:
             files=tuple(rest.pop("files")),
             **rest,
         )
+        if position_of(name) != seq:  # whoever reads page after page would read this one for ever
+            raise damaged("its id is none")
         check_times(group.accepted_at, group.deadline, group.due)
         check_counts(size, taken)
         return GroupState(

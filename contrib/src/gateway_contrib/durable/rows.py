@@ -31,6 +31,7 @@ from gateway_core.outboxes import (
     fast_init,
     from_json,
     log_event,
+    position_of,
     to_json,
 )
 
@@ -154,12 +155,14 @@ def entry_of(row: Row) -> Entry:
 
     Raises `FormatVersionError` or `Invalid` if this release cannot read it.
     """
-    _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
+    seq, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
     try:
         envelope, plan, *more = decode(text)  # earlier releases stored no trace
         content, parts = _envelope(envelope), tuple([part_of(part) for part in plan])
         member, files, voted = _beside(*more[1]) if len(more) > 1 else (None, (), True)
         asked_room = more[2] if len(more) > 2 else None  # noqa: PLR2004 - after the two before
+        if position_of(name) != seq:
+            raise damaged("its id is none")
         check_times(accepted_at, deadline, due)
         check_class(priority)
     except DAMAGE as error:

@@ -5,10 +5,10 @@ Everything here blocks: it runs in a worker thread.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from threading import Lock
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import psycopg
 
@@ -35,29 +35,37 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 AT_ONCE = 500
 """Requests, at most, of one look."""
+MOST_OF_ONE = 100
+"""Unanswered requests of one account to cancel handed-over rows that the gateway has at once: each
+application may make any number of them, and they hold back no other account's."""
 _UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 PASSED_ON = ("erase", "look", "accounts", "cancel", "submit", "group", SUSPEND, RESUME)
 """Kinds that the gateway carries out; it answers in the write that has the effect, not before."""
 _KINDS = (*PASSED_ON, "withdraw", "discard", "retry", "reseal")
-_OPEN = f"""o.done_at IS NULL AND o.number < 0 AND NOT o.number = ANY (%s::bigint[])
-    AND o.kind IN ({", ".join(f"'{kind}'" for kind in _KINDS)})
-    AND (o.kind <> 'withdraw' OR NOT EXISTS (SELECT 1 FROM handed h WHERE h.answered_at IS NULL
-        AND h.id = CASE WHEN o.envelope ~ '{_UUID}' THEN o.envelope::uuid END))"""  # noqa: S608 - constants
+_OPEN = f"""requests o LEFT JOIN handed h ON o.kind = 'withdraw'
+        AND h.id = CASE WHEN o.envelope ~ '{_UUID}' THEN o.envelope::uuid END
+    WHERE o.done_at IS NULL AND o.number < 0 AND o.number <> ALL (%(handed_on)s::bigint[])
+        AND o.kind IN ({", ".join(f"'{kind}'" for kind in _KINDS)})
+        AND (o.kind <> 'withdraw' OR o.instance <> ALL (%(passed)s::text[])
+            AND (h.number IS NULL OR h.answered_at IS NOT NULL))"""
 """Requests that can be done now. The others hold back none: those to cancel what the owner has not
-taken yet, and those of a kind that only another release knows."""
-_ASKED = f"""SELECT number, kind, seq, instance, room, envelope FROM requests o
-    WHERE {_OPEN} ORDER BY number DESC LIMIT %s"""  # noqa: S608 - constants
-_ASKED_OF = f"""SELECT r.number, r.kind, r.seq, r.about, r.room, r.envelope FROM (
-        SELECT *, coalesce(nullif(instance, ''), (SELECT a.instance FROM (
+taken yet, those of accounts that have many, and those of a kind that only another release knows."""
+_ASKED = f"""SELECT o.number, o.kind, o.seq, o.instance, o.room, o.envelope, h.number, h.envelope_id
+    FROM {_OPEN} ORDER BY o.number DESC LIMIT %(limit)s"""  # noqa: S608 - constants
+_ASKED_OF = f"""SELECT r.number, r.kind, r.seq, r.about, r.room, r.envelope, r.withdrawn,
+        r.envelope_id
+    FROM (SELECT o.*, h.number AS withdrawn, h.envelope_id,
+            coalesce(nullif(o.instance, ''), (SELECT a.instance FROM (
                 SELECT account FROM envelopes e WHERE e.seq = o.seq
-                UNION ALL SELECT account FROM history h WHERE h.seq = o.seq
+                UNION ALL SELECT account FROM history p WHERE p.seq = o.seq
                 UNION ALL SELECT account FROM groups g WHERE g.seq = o.seq) found
             JOIN accounts a USING (account) LIMIT 1), '') AS about
-        FROM requests o WHERE {_OPEN}) r
-    WHERE coalesce((SELECT a.member = %s FROM accounts a WHERE a.instance = r.about LIMIT 1), %s)
-    ORDER BY r.number DESC LIMIT %s"""  # noqa: S608 - constants
+        FROM {_OPEN}) r
+    WHERE coalesce((SELECT a.member = %(me)s FROM accounts a WHERE a.instance = r.about LIMIT 1),
+        %(common)s)
+    ORDER BY r.number DESC LIMIT %(limit)s"""  # noqa: S608 - constants
 """Each request with the instance that it is about, found by its envelope or group if it names no
-instance."""
+instance; a request to withdraw a handed-over row with that row's number and envelope."""
 
 
 class Desk:
@@ -68,6 +76,8 @@ class Desk:
 
     def __init__(self, keyring: Keyring) -> None:
         self._handed_on: dict[int, str] = {}
+        self._withdrawn: dict[int, str] = {}
+        self._passed: set[str] = set()  # until a look has found all that there is of the others
         self._to_tell: list[int] = []
         self._let_go: set[str] = set()
         self._lock = Lock()
@@ -81,6 +91,7 @@ class Desk:
     def anew(self) -> None:
         """Forget all passed requests, since the outbox is owned anew."""
         self._handed_on.clear()
+        self._withdrawn.clear()
         self._to_tell.clear()
 
     def begin_resealing(self, number: int) -> None:
@@ -102,6 +113,7 @@ class Desk:
         """The answers to these requests are written."""
         for number in numbers:
             self._handed_on.pop(number, None)
+            self._withdrawn.pop(number, None)
 
     def lost(self, instance: str) -> None:
         """Forget the account's unanswered requests, which its next owner answers."""
@@ -119,26 +131,50 @@ class Desk:
         with self._lock:
             self._let_go.clear()
             handed_on = list(self._handed_on)
+        about = Counter(self._withdrawn.copy().values())
+        passed = {each for each, count in about.items() if count >= MOST_OF_ONE} | self._passed
+        asked: dict[str, Any] = {
+            "handed_on": handed_on,
+            "passed": [text_in(each) for each in passed],
+            "limit": AT_ONCE,
+        }
         if share is None:
-            return connection.execute(_ASKED.encode(), (handed_on, AT_ONCE)).fetchall()
-        asked = (handed_on, share.member, common, AT_ONCE)
-        rows = connection.execute(_ASKED_OF.encode(), asked).fetchall()
-        owned = [row for row in rows if share.has(text_out(row[3]))]
+            rows = connection.execute(_ASKED.encode(), asked).fetchall()
+        else:
+            asked |= {"me": share.member, "common": common}
+            rows = connection.execute(_ASKED_OF.encode(), asked).fetchall()
+        taken, much = [], set()
+        for row in rows:
+            instance = text_out(row[3])
+            about[instance] += row[1] == "withdraw"
+            if row[1] == "withdraw" and about[instance] > MOST_OF_ONE:
+                much.add(instance)
+            elif share is None or share.has(instance):
+                taken.append(row)
+        self._passed = self._passed | much if len(rows) == AT_ONCE else set()
+        if share is None:
+            return taken
         with self._lock:  # this look has not those of an account's requests that were let go since
-            return [row for row in owned if text_out(row[3]) not in self._let_go]
+            return [row for row in taken if text_out(row[3]) not in self._let_go]
+
+    def withdrawal(self, row: Row) -> Request | str:
+        """The request to cancel a handed-over row's envelope, or why that cannot be done."""
+        number, _, _, instance, _, _, withdrawn, envelope_id = row
+        if withdrawn is None:
+            return "it is forgotten"
+        if envelope_id is None:
+            return "it was rejected"
+        self._handed_on[number] = self._withdrawn[number] = text_out(instance)
+        return Request(kind="cancel", number=number, envelope_id=envelope_id)
 
     def hand_on(self, connection: Connection, row: Row) -> Request | str | None:
         """The request for the gateway, or why it cannot be done; None: it is not for the gateway.
 
         connection  the connection that reads
         """
-        number, kind, seq, instance, room, envelope = row
+        number, kind, seq, instance, room, envelope, *_ = row
         request: Request | None = None
-        if kind == "withdraw":
-            request, why = _withdrawal(connection, number, envelope)
-            if why:
-                return why
-        elif kind in ("erase", "look", "accounts"):
+        if kind in ("erase", "look", "accounts"):
             place = text_out(instance), text_out(room)
             request = Request(kind=kind, number=number, instance_id=place[0], room=place[1])
         elif kind in PASSED_ON:
@@ -219,20 +255,3 @@ class Desk:
         answers.write(
             connection, {number: (number, wall, self.seals.seal("answer", number, answer))}
         )
-
-
-def _withdrawal(
-    connection: Connection, number: int, handed: str | None
-) -> tuple[Request | None, str]:
-    """A request to cancel a handed-over row's envelope, or why not; neither: there is none yet."""
-    sql = "SELECT answered_at IS NOT NULL, envelope_id FROM handed WHERE id = %s"
-    try:
-        found = connection.execute(sql, (UUID(handed or ""),)).fetchone()
-    except ValueError:  # the request was not made by `cancel`
-        found = None
-    if found is None:
-        return None, "it is forgotten"
-    answered, envelope_id = found
-    if envelope_id is None:
-        return None, "it was rejected" if answered else ""
-    return Request(kind="cancel", number=number, envelope_id=envelope_id), ""

@@ -86,7 +86,10 @@ class Serving(Owning):
             for each in stored:
                 self._ask(Request(kind="retry", stored=each))
         else:
-            found = await self._look(partial(desk.hand_on, row=row))
+            if kind == "withdraw":
+                found: Request | str | None = desk.withdrawal(row)
+            else:
+                found = await self._look(partial(desk.hand_on, row=row))
             if isinstance(found, Request):
                 self._ask(found)
             elif found is not None:
