@@ -42,7 +42,7 @@ async def retry(
     with operator_of(config) as operator:
         chosen = choose(operator, envelopes, filters, limit)
         numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in chosen}
-        _all_done(await _answers(operator, numbers))
+        _done_for(envelopes, await _answers(operator, numbers))
 
 
 @app.command
@@ -60,7 +60,7 @@ async def discard(
     with operator_of(config) as operator:
         chosen = choose(operator, envelopes, filters, limit, waiting=waiting)
         numbers = {name: operator.ask("discard", time(), envelope_id=name) for name in chosen}
-        _all_done(await _answers(operator, numbers))
+        _done_for(envelopes, await _answers(operator, numbers))
 
 
 @app.command
@@ -100,8 +100,8 @@ async def _answers(operator: Any, numbers: dict[str, int]) -> list[str]:
     return list(answers.values())
 
 
-def _all_done(answers: list[str]) -> None:
-    """End with the exit code 1 if something that was asked for was not done."""
+def _done_for(named: tuple[str, ...], answers: list[str]) -> None:
+    """End with the exit code 1 if nothing was done for an envelope that was named."""
     refused = sum(answer not in DONE for answer in answers)
-    if refused:
+    if named and refused:
         raise Ended(f"nothing was done for {refused} of {len(answers)}", 1)
