@@ -64,17 +64,19 @@ _PLAIN: Mapping[str, Callable[..., Send | Call]] = {
     "call": fast_init(Call),
 }
 """Kinds of envelopes whose fields have the same values as in JSON."""
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("ttl", "not_before", "deadline"), (int, float)),
-    **dict.fromkeys(("link_previews", "silent", "ephemeral", "repeat_safe"), (bool,)),
-    **dict.fromkeys(("extra", "arguments"), (dict,)),
-    **dict.fromkeys((
+_OF_TYPE: Mapping[type, Sequence[str]] = {
+    float: ("ttl", "not_before", "deadline"),
+    int: ("ttl", "not_before", "deadline"),
+    bool: ("link_previews", "silent", "ephemeral", "repeat_safe"),
+    dict: ("extra", "arguments"),
+    str: (
         "instance_id", "external_room_id", "key", "text", "thread_id", "reply_to", "collapse",
         "method", "priority", "order", "on_unknown", "on_conflict", "format", "on_file_error",
-    ), (str,)),
+    ),
 }  # fmt: skip
-"""The types of those values. An envelope with any other field or type, which few have since
-defaults are left out, is read by `from_json`."""
+_AS_IN_JSON = frozenset((name, kind) for kind, names in _OF_TYPE.items() for name in names)
+"""Those fields, with the types of their values. An envelope with any other field or type, which few
+have since defaults are left out, is read by `from_json`."""
 _CLASSES = frozenset({None, *get_args(Priority)})
 _IN_ORDER = {s.priority: number for number, s in enumerate(STREAMS) if not s.alone}
 _NUMBERS = {stream: number for number, stream in enumerate(STREAMS)}
@@ -206,16 +208,12 @@ def _envelope(plain: dict[str, Any]) -> Envelope:
     """The envelope. If this release wrote it, its fields are not checked one by one."""
     name, version = plain.pop("kind"), plain.pop("version")
     kind = _PLAIN.get(name)
-    if kind is not None and version == _VERSION and all(map(_is_plain, plain.items())):
+    plainly = _AS_IN_JSON.issuperset(zip(plain, map(type, plain.values()), strict=True))
+    if kind is not None and version == _VERSION and plainly:
         with suppress(TypeError, ValueError):  # otherwise `from_json` says what is wrong
             return kind(**plain)
     plain |= {"kind": name, "version": version}
     return from_json(Envelope, plain)
-
-
-def _is_plain(field: tuple[str, Any]) -> bool:
-    """Whether the field's value is the same as in JSON, and of a type that the field may have."""
-    return type(field[1]) in _TYPES.get(field[0], ())
 
 
 def plain_part(part: Part) -> tuple[Any, ...]:
