@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from gateway_core import (
+    Address,
     Delete,
     DeliveryError,
     Disposition,
@@ -21,7 +22,14 @@ from gateway_core import (
     Reason,
 )
 from gateway_core.authors import Traits, hookimpl
-from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway, run_seeded
+from gateway_core.testing import (
+    EPOCH,
+    FakeChannel,
+    MemoryOutbox,
+    event,
+    open_test_gateway,
+    run_seeded,
+)
 
 
 class Words(FakeChannel):
@@ -365,6 +373,23 @@ async def test_messages_of_the_same_key_or_number_in_other_rooms_are_others(engi
         for ticket in tickets:
             assert (await ticket.receipt()).delivered
         assert ["changed"] * 2 == channel.texts("r") == channel.texts("s")
+
+
+async def test_the_message_of_an_event_can_be_changed_though_no_envelope_made_it(autojump_clock):
+    channel = FakeChannel()
+    channel.rooms["r"] = {"7": "asked"}
+    async with open_test_gateway(channel) as gateway:
+        place = gateway.address("bot", event("asked", room="r", id="7"))
+        message = MessageRef.at("bot", place)
+        changed = await gateway.edit(message, "answered")
+        assert ["answered"] == channel.texts("r")
+        await gateway.delete(changed.ref)
+        assert [] == channel.texts("r")
+
+
+@pytest.mark.parametrize("address", [None, Address(external_room_id="r")])
+def test_an_event_without_a_message_has_no_ref(address):
+    assert MessageRef.at("bot", address) is None
 
 
 async def test_a_superseded_edit_that_is_awaited_by_ticket_tells_so(engine, say, autojump_clock):

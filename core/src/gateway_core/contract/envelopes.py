@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 import attrs
 import msgspec
 
-from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.addresses import Address, Interaction
 from gateway_core.contract.beside.buttons import Rows, rows_of
 from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.files import File, Upload
@@ -107,6 +107,22 @@ class MessageRef:
     extra: Mapping[str, Json] | None = None
     possible_duplicate: bool = False
     version: int = REF_VERSION
+
+    @classmethod
+    def at(cls, instance_id: str, address: Address | None) -> MessageRef | None:
+        """A ref to the message that an event is or concerns: of a press, the one with the button.
+
+        None: the event has no address, or its address names no message.
+        """
+        if address is None or address.message_id is None:
+            return None
+        return cls(
+            instance_id=instance_id,
+            external_room_id=address.external_room_id,
+            envelope_id="",  # perhaps no envelope made it
+            thread_id=address.thread_id,
+            parts=(PartRef(message_id=address.message_id),),
+        )
 
 
 @attrs.frozen(kw_only=True)
