@@ -30,6 +30,8 @@ from random import Random
 from typing import Any
 
 COLLECT_EVERY = 50
+PROGRESS = 100
+"""Worlds after which standard error shows how many are done."""
 SHARED = ("shared", "spread", "sourced")
 """The kinds of worlds in which several gateways share an outbox."""
 MOST = 120.0
@@ -112,7 +114,7 @@ def told(world: Any, asked: argparse.Namespace) -> None:
     if asked.trace:
         print("\n".join(world.trace))
     if isinstance(world, Exception):
-        print(f"VIOLATION {world}")
+        print(f"VIOLATION {world}", flush=True)
         if not asked.crash_points:
             seed = getattr(world, "seed", None)
             some = "".join(f" --{kind}" for kind in SHARED if getattr(asked, kind))
@@ -128,6 +130,8 @@ def main() -> int:
     for world in worlds(asked):
         told(world, asked)
         seeds += 1
+        if seeds % PROGRESS == 0:
+            print(f"{seeds} of {asked.seeds}", file=sys.stderr)
         if isinstance(world, Exception):
             violations += 1
         else:
