@@ -15,20 +15,25 @@ from simulated.bugs import Bugs
 
 from gateway_contrib.postgres import sharing
 from gateway_contrib.postgres.handed import Handed
+from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.spreading import tables
+from gateway_contrib.postgres.spreading.member import SpreadMember
 from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.owning.accounts import Accounts
+from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.sourcing.sourcing import Sourcing
 
 SEEDS = amount("worlds of accounts that a source gives")
-FOUND = (7, 244, 1227, 2191, 2372, 5023, 5223)
+FOUND = (7, 244, 1227, 2191, 2372, 5023, 5223, 6612, 6616)
 """Seeds of worlds that found a mistake in the gateway: an account was given up again, with nothing
 to do, before the next look for what had been handed over for it; an account was not suspended,
 since the source failed as its owner was told; one whose envelopes wait was given up as idle, as it
 had been before it was lost, or as nobody knew that they are stored; what had ended here of one that
 was forgotten and lost was never sent again, though its end was not written; a look for the newest
 rows that was under way as an account was had took them before the account's older ones; what was
-left to the account's next owner, which was this process, was looked for after what came later."""
+left to the account's next owner, which was this process, was looked for after what came later; a
+suspension that was asked for long ago was repeated over a newer wish; an account that was taken,
+and forgotten since the answer to that was lost, was kept from all others."""
 MOST_WORLDS = 40
 NEVER = "are unfinished"
 
@@ -70,6 +75,27 @@ def one_request_is_left_to_the_next_owner_and_its_room_s_later_ones_are_not(patc
         "passed_on",
         lambda self, request: self._handed.answered([request.number]),
     )
+
+
+@bug("has not done so", seen=6612)
+def what_was_asked_long_ago_counts_as_newest(patch):
+    carry_out = Suspensions.carry_out
+
+    async def carried_out(self, instance_id, suspension, *, age=0.0):
+        await carry_out(self, instance_id, suspension)
+
+    patch.setattr(Suspensions, "carry_out", carried_out)
+
+
+@bug(f"has not done so|{NEVER}|ended 0 times", seen=6616)
+def an_account_that_was_taken_and_forgotten_is_kept(patch):
+    give_back = SpreadMember._give_back
+
+    def given_back(self, connection, instances):
+        if instances == [ALL]:
+            give_back(self, connection, instances)
+
+    patch.setattr(SpreadMember, "_give_back", given_back)
 
 
 @bug(NEVER, seen=48)

@@ -17,6 +17,7 @@ from simulated.bugs import Bugs
 
 from gateway_contrib.postgres import sharing
 from gateway_contrib.postgres.spreading import member, tables
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.owning.moving import Moving
 from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.engine.instances.stopping import Stopping
@@ -59,6 +60,11 @@ def a_takeover_does_not_look_at_the_counter_again(patch):
 
 
 # -- handing an account over
+
+
+@bug("in flight", seen=6630)
+def an_attempt_of_a_lost_account_writes_once_it_is_owned_again(patch):
+    patch.setattr(InstanceState, "lose", lambda _: None)
 
 
 @bug("in flight", seen=2)

@@ -96,6 +96,20 @@ def test_what_was_taken_and_not_heard_of_is_taken_again_and_given_up(name):
     assert ({name}, set()) == (alone.take, alone.give)
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_what_was_taken_and_forgotten_since_is_given_up_at_once(pinned):
+    """The answer was lost, and the process that an instance source gave it to has forgotten it."""
+    me, other = members(Random(1), 2)
+    pin = (other if pinned else me).name
+    taken = {"bot7": Account(instance="bot7", member=me.member, epoch=1, pinned=pin)}
+    some, present = [me, other], {me.member, other.member}
+    share = share_of(me.member, some, taken, set(), set(), present, beyond=frozenset())
+    assert ({"bot7"}, set(), set()) == (share.free, share.take, share.want)
+    held = share_of(me.member, some, taken, set(), {"bot7"}, present, beyond=frozenset())
+    given = share_of(me.member, some, taken, set(), set(), present, {"bot7"}, frozenset())
+    assert set() == held.free == given.free
+
+
 @attrs.define
 class Side:
     """A member as it decides by itself."""

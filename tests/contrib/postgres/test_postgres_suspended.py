@@ -276,14 +276,16 @@ async def test_stats_says_of_every_owners_accounts_which_do_not_work(
     config = tmp_path / "gateway.toml"
     config.write_text(f'[outbox]\nurl = "{spread.server.url()}&schema={spread.schema}"\n')
 
+    verdict = Verdict(
+        error_class="fatal", reason="unauthorized", scope="instance", raw="no", dispatched="no"
+    )
+
     def revoked(*_):
-        verdict = Verdict(
-            error_class="fatal", reason="unauthorized", scope="instance", raw="no", dispatched="no"
-        )
         raise Failure(verdict)
 
     async with opened(spread, FakeChannel()) as a:
         channel = FakeChannel(script=revoked)
+        channel.probe_error = Failure(verdict)  # it stays suspended
         async with opened(spread, channel) as b:
             await shared_out(a, b)
             account = min(owned(b))

@@ -111,6 +111,8 @@ class InstanceState:
     """One instance at run time, shared by all partitions.
 
     sourced    the `instance_source` gave it: it may be forgotten
+    lost       another process owned the account in between: no attempt of this state writes any
+               more, even if this process owns the account again
     unfit      why its settings cannot be used; empty: they can
     addresses  the addresses of rooms that moved, by every id that they had, the last to move last
     arrived    the newest place in line of its lanes: no two lanes have the same place
@@ -126,6 +128,7 @@ class InstanceState:
     counts: Counts = attrs.field(factory=Counts)
     unfit: str = ""
     sourced: bool = False
+    lost: bool = False
     addresses: dict[str, str] = attrs.field(factory=dict)
     arrived: int = 0
     typing: dict[tuple[str, str | None], Any] = attrs.field(factory=dict)
@@ -150,6 +153,10 @@ class InstanceState:
     def is_at_rest(self) -> bool:
         """Whether it is suspended and no attempt is under way: nothing changes by itself."""
         return self.health.suspended is not None and not self.limits.attempts.in_flight
+
+    def lose(self) -> None:
+        """Another process owns the account."""
+        self.lost = True
 
     def replace(self, instance: Instance, sessions: Sessions, now: int, *, resume: bool) -> None:
         """Use other settings: attempts get a new session, and limits are asked for anew."""

@@ -11,6 +11,7 @@ from functools import partial
 import attrs
 import trio
 
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.sessions import OpenSession
 from gateway_core.clock import SECOND
 from gateway_core.contract.beside.permits import MAY_WRITE
@@ -87,7 +88,7 @@ class Attempts:
             now = self._clock.now()
         if self._is_held_back(running, session, now):
             return
-        self._look_as_it_writes(account.instance.id)
+        self._look_as_it_writes(account)
         try:
             performing = self._begin(running, session, now)
             try:
@@ -102,13 +103,18 @@ class Attempts:
         finally:
             session.release()
 
-    def _look_as_it_writes(self, instance_id: str) -> None:
+    def _look_as_it_writes(self, account: InstanceState) -> None:
         """Have the connection check, before the first byte, that the account is still owned.
 
         Each worker has a context of its own, and its next attempt sets the check anew.
         """
         if self._journal is not None:
-            MAY_WRITE.set(partial(self._journal.covers, instance_id))
+            MAY_WRITE.set(partial(self._covers, account))
+
+    def _covers(self, account: InstanceState) -> bool:
+        """Whether this process certainly owns the account, and has owned it all the time."""
+        journal = self._journal
+        return journal is None or (not account.lost and journal.covers(account.instance.id))
 
     def _with_known(
         self, step: Step, attempt: Attempt, worker: Worker
@@ -164,7 +170,7 @@ class Attempts:
     def _is_held_back(self, running: RunningAttempt, session: OpenSession, now: int) -> bool:
         """Whether the attempt may not begin any more; if so, take back what was prepared."""
         journal, void = self._journal, self._work.resting or not _may_begin(running, now)
-        if not void and (journal is None or journal.covers(running.instance.id)):
+        if not void and self._covers(running.lane.room.account):
             return False
         session.release()
         if journal is not None:

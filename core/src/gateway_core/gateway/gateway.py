@@ -183,10 +183,12 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         """Accept an envelope that another process handed over."""
         return await self._accepting.accept(request)
 
-    async def _suspended_elsewhere(self, instance_id: str, suspension: Suspension | None) -> None:
+    async def _suspended_elsewhere(
+        self, instance_id: str, suspension: Suspension | None, age: float
+    ) -> None:
         """Suspend an account, or resume it (None), because another process asks for that."""
         await self._drafting.bring(instance_id)
-        await self._suspensions.carry_out(instance_id, suspension)
+        await self._suspensions.carry_out(instance_id, suspension, age=age)
 
     async def _answer_question(self, request: Request) -> str:
         """Answer the question of a process that does not deliver for the account."""

@@ -43,7 +43,7 @@ class Face(Protocol):
         self, instance_id: str, *, drain: float
     ) -> list[Undelivered]: ...
     async def _suspended_elsewhere(
-        self, instance_id: str, suspension: Suspension | None
+        self, instance_id: str, suspension: Suspension | None, age: float
     ) -> None: ...
 
 
@@ -184,7 +184,7 @@ class Questions:
         self._check(asked["instance"])
         told = asked["suspension"]
         suspension = None if told is None else Suspension(**told)
-        await self._gateway._suspended_elsewhere(asked["instance"], suspension)  # noqa: SLF001 - likewise
+        await self._gateway._suspended_elsewhere(asked["instance"], suspension, self._age)  # noqa: SLF001 - likewise
         return {"suspended": suspension is not None}
 
 

@@ -8,7 +8,7 @@ which frees its accounts.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from uuid import UUID
 
@@ -223,6 +223,8 @@ class SpreadMember(Membership):
             say = partial(tables.say_lacks, member=self.member, instances=share.lacks)
             self.link.call(say)
             self._lacks = share.lacks
+        if share.free:
+            self.link.call(partial(self._give_back, instances=share.free))
         if ALL in share.take:
             self._take_common()
         if ALL in share.give:
@@ -251,5 +253,8 @@ class SpreadMember(Membership):
             self.untidy = True
 
     def _give_common(self, connection: Connection) -> None:
+        self._give_back(connection, [ALL])
+
+    def _give_back(self, connection: Connection, instances: Iterable[str]) -> None:
         with connection.transaction():
-            tables.give(connection, self.member, [ALL])
+            tables.give(connection, self.member, instances)

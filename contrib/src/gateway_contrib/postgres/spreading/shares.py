@@ -35,6 +35,8 @@ class Share:
     lacks    accounts that would be its own by balance, but that it cannot own
     unknown  instances that it can own and that have no row yet
     want     free accounts that it is to own once a source has given them to it
+    free     accounts that it owns only as the database has it, and has forgotten since: the answer
+             when it took them was lost. It is to give them up at once
     """
 
     take: frozenset[str] = frozenset()
@@ -42,6 +44,7 @@ class Share:
     lacks: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
     want: frozenset[str] = frozenset()
+    free: frozenset[str] = frozenset()
 
 
 def share_of(
@@ -58,9 +61,9 @@ def share_of(
 
     members  the members that own accounts by balance
     served   instances that it can own
-    owned    accounts that it knows it owns. If the database names it as the owner of another one,
-             it is to take that once more, and to give it up then if another member is to own it,
-             since no other member can take it before
+    owned    accounts that it knows it owns. If the database names it as the owner of another one
+             that is `served`, it is to take that once more, and to give it up then if another
+             member is to own it, since no other member can take it before
     leaving  accounts that it has given up, which the database may not know yet
     present  all members, including those that own all accounts
     beyond   a source gives it any account but these; None: it has only the accounts `served`
@@ -69,7 +72,7 @@ def share_of(
     mine = [one for one in members if one.member == me]
     able = [attrs.evolve(one, lacks=frozenset(), ready=True) for one in mine]
     take, give, lacks = set[str](), set[str](), set[str]()
-    want = set[str]()
+    want, free = set[str](), set[str]()
     for account in accounts.values():
         name = account.instance
         here = name in served or name == ALL
@@ -87,7 +90,9 @@ def share_of(
             take.add(name)
             if to_be is not None and to_be != me:
                 give.add(name)
-        elif to_be == me and (account.member == me or account.member not in present):
+        elif account.member == me:
+            free.add(name)
+        elif to_be == me and account.member not in present:
             (take if here else want).add(name)
     return Share(
         take=frozenset(take),
@@ -95,4 +100,5 @@ def share_of(
         lacks=frozenset(lacks),
         unknown=frozenset(served) - accounts.keys(),
         want=frozenset(want),
+        free=frozenset(free),
     )

@@ -159,12 +159,14 @@ class Accounts:
         if self._spread is not None and instance_id in self.ownership.wanted:
             self.ownership.lose_again(instance_id)  # it is moving there, or was just being taken
             if (account := self.moving.overtaken(instance_id)) is not None:
+                account.lose()
                 log_event(ACCOUNT_LOST, instance=instance_id)
                 self.ownership.let_go_of(account)
                 self._wake()
             return
         account = self._registry.renew(instance_id)
         if account is not None:
+            account.lose()
             log_event(ACCOUNT_LOST, instance=instance_id)
             self.cursors.of.pop(instance_id, None)
             self.ownership.lose(account, self._registry.serving[instance_id])

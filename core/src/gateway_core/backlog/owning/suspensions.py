@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import Clock
+from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
 from gateway_core.engine.instances.instance_registry import InstanceRegistry
@@ -27,7 +27,17 @@ AGAIN = 1.0
 
 Store = Callable[[str, Suspension | None], Awaitable[None]]
 Tell = Callable[[str, str], Awaitable[None]]
-_STORED = object()
+
+
+@attrs.frozen(eq=False)
+class Wish:
+    """What somebody wants for an account: this suspension, or None; and since when.
+
+    at  engine nanoseconds
+    """
+
+    suspension: Suspension | None
+    at: int
 
 
 @attrs.define(eq=False)
@@ -39,7 +49,8 @@ class Suspensions:
     is_here   whether this process owns an account
     _pending  the newest wish for each account that is still to be stored or passed on
     _newest   the last wish that this process stored for each account; it is newer than the state
-              that was read for an account that is just being owned
+              that was read for an account that is just being owned, and than what another process
+              asked before, which is repeated if its answer was not written
     _idle     set once no wish is pending; None: none is pending
     """
 
@@ -49,8 +60,8 @@ class Suspensions:
     store: Store | None = None
     tell: Tell | None = None
     is_here: Callable[[str], bool] = lambda _instance_id: True
-    _pending: dict[str, Suspension | None] = attrs.field(factory=dict, init=False)
-    _newest: WeakKeyDictionary[InstanceState, Suspension | None] = attrs.field(
+    _pending: dict[str, Wish] = attrs.field(factory=dict, init=False)
+    _newest: WeakKeyDictionary[InstanceState, Wish] = attrs.field(
         factory=WeakKeyDictionary, init=False
     )
     _turn: trio.Lock = attrs.field(factory=trio.Lock, init=False)
@@ -91,24 +102,32 @@ class Suspensions:
 
     # -- requests of other processes, and suspensions that they stored
 
-    async def carry_out(self, instance_id: str, suspension: Suspension | None) -> None:
+    async def carry_out(
+        self, instance_id: str, suspension: Suspension | None, *, age: float = 0.0
+    ) -> None:
         """Store a suspension, then suspend the account; None: resume it.
 
-        Raises `UnknownInstance` and `OutboxError`.
+        Does nothing if this process has a newer wish. Raises `UnknownInstance` and `OutboxError`.
+
+        age  seconds since it was asked
         """
-        self._registry.account(instance_id)
+        account = self._registry.account(instance_id)
         if not self.is_here(instance_id):
             raise OutboxError(f"account {instance_id} belongs to another process now")
+        wish = Wish(suspension, self._clock.now() - round(age * SECOND))
+        known = self._pending.get(instance_id) or self._newest.get(account)
+        if known is not None and known.at > wish.at:
+            return
         self._pending.pop(instance_id, None)
-        await self._stored(instance_id, suspension)
+        await self._stored(instance_id, wish)
         if instance_id not in self._pending:  # otherwise a newer wish is in force already
             self._do(instance_id, suspension)
 
     def restore(self, account: InstanceState, suspension: Suspension | None) -> None:
         """Restore the suspension that the last owner left, unless this process has a newer wish."""
         if self.store is not None:
-            wanted = self._newest.get(account, suspension)
-            wanted = self._pending.get(account.instance.id, wanted)
+            known = self._pending.get(account.instance.id) or self._newest.get(account)
+            wanted = suspension if known is None else known.suspension
             self._registry.restore(account, None if wanted is None else wanted.why)
 
     def _do(self, instance_id: str, suspension: Suspension | None) -> None:
@@ -137,7 +156,7 @@ class Suspensions:
         if self._closed or (self.store is None and self.tell is None):
             return
         self._pending.pop(instance_id, None)
-        self._pending[instance_id] = suspension
+        self._pending[instance_id] = Wish(suspension, self._clock.now())
         if self._idle is None:
             self._idle = trio.Event()
             self._spawn(partial(self._carry, self._idle))
@@ -146,9 +165,9 @@ class Suspensions:
         """Store or pass on the pending wishes, one account after the other."""
         try:
             while self._pending:
-                instance_id, suspension = next(iter(self._pending.items()))
+                instance_id, wish = next(iter(self._pending.items()))
                 try:
-                    await self._store_or_tell(instance_id, suspension)
+                    await self._store_or_tell(instance_id, wish)
                 except OutboxError as error:
                     self._troubles.failed(error)
                     if instance_id in self._pending:  # others have their turn first
@@ -156,24 +175,24 @@ class Suspensions:
                     await trio.sleep(AGAIN)
                 else:
                     self._troubles.over()
-                    if self._pending.get(instance_id, _STORED) is suspension:
+                    if self._pending.get(instance_id) is wish:
                         del self._pending[instance_id]
         finally:
             self._idle = None
             idle.set()
 
-    async def _store_or_tell(self, instance_id: str, suspension: Suspension | None) -> None:
+    async def _store_or_tell(self, instance_id: str, wish: Wish) -> None:
         if self.is_here(instance_id):
-            await self._stored(instance_id, suspension)
+            await self._stored(instance_id, wish)
         elif self.tell is not None:
-            await self.tell(instance_id, suspension_question(instance_id, suspension))
+            await self.tell(instance_id, suspension_question(instance_id, wish.suspension))
 
-    async def _stored(self, instance_id: str, suspension: Suspension | None) -> None:
+    async def _stored(self, instance_id: str, wish: Wish) -> None:
         """Store wishes in their order, whether this process or another one asks."""
         if self.store is None:
             return
         async with self._turn:
             account = self._registry.serving.get(instance_id)
-            await self.store(instance_id, suspension)
+            await self.store(instance_id, wish.suspension)
             if account is not None:
-                self._newest[account] = suspension
+                self._newest[account] = wish
