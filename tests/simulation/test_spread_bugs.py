@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from sharing.world import simulate_spread
 from simulated.bugs import Bugs
 
 from gateway_contrib.postgres import sharing
+from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.operators import suspensions
+from gateway_contrib.postgres.operators.serving import Serving
 from gateway_contrib.postgres.spreading import member, tables
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.owning.moving import Moving
@@ -60,6 +64,16 @@ def a_takeover_does_not_look_at_the_counter_again(patch):
 
 
 # -- handing an account over
+
+
+@bug(f"{NEVER}|has not done so", seen=6948)
+def a_newer_wish_is_stored_before_the_answer_to_an_older_one(patch):
+    async def stored(self, instance_id, suspension):
+        self._check(instance_id)
+        store = partial(suspensions.store, instance=instance_id, suspension=suspension)
+        await self._apart(store, name_of(instance_id))
+
+    patch.setattr(Serving, "store_suspension", stored)
 
 
 @bug("in flight", seen=6630)

@@ -13,13 +13,14 @@ pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installe
 from sharing.world import simulate_spread
 
 SEEDS = amount("worlds of accounts that are spread over processes")
-FOUND = (7, 23, 29, 175, 269, 273, 333, 6630)
+FOUND = (7, 23, 29, 175, 269, 273, 333, 6630, 6948)
 """Seeds of worlds that found a mistake in the gateway: a member had the common things and did not
 know it; an account was kept that another member was to own; envelopes of an application were handed
 over again, after later ones; a member broke because it could not say that it leaves; one position
 was given twice; an account was never served because its past could not be read at first; an account
 that was owned again before its move had ended was given up by that move, and had no owner then; an
-attempt that was connecting as its account was lost wrote once the account was owned again."""
+attempt that was connecting as its account was lost wrote once the account was owned again; a newer
+wish was stored before the answer to an older one, which the next owner repeated."""
 RARE = (3, 5)
 """Seeds beyond a short run, for events that hardly happen elsewhere."""
 

@@ -1,6 +1,7 @@
 """What is handed over, asked, and stored beside entries, where accounts are spread."""
 
 import json
+from functools import partial
 from uuid import uuid4
 
 import attrs
@@ -13,6 +14,7 @@ from gateway_contrib.postgres.handed import Handed, Share
 from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.operators.operating import Operator
 from gateway_contrib.postgres.operators.requests import Desk
+from gateway_contrib.postgres.spreading import tables
 from gateway_core import OutboxError, Send
 from gateway_core.testing.outbox_contract import Entries, receipt_of, texts
 from gateway_core.testing.records_contract.making import Stored, chunks, group_of, rooms
@@ -147,6 +149,19 @@ async def test_a_look_takes_nothing_newer_before_what_it_could_not_see(spread, h
             await hand_over(handover, "bot", "b")
             assert [] == look(meanwhile)
             assert ["a", "b"] == look(lambda _: True)
+
+
+async def test_an_account_with_a_stored_envelope_is_not_given_up_as_idle(spread, entry):
+    """A closing process may not have heard that the envelope is stored: nobody would look at it."""
+    async with spread.process(["bot", "other"]) as first:
+        await until(lambda: first.owned)
+        outbox, names = first.outbox, ["bot", "other"]
+        await outbox.append(entry("stored", instance="bot"), nothing)
+        first.takes = False
+        give = partial(tables.give, member=outbox._membership.member, instances=names, idle=names)
+        await outbox._apart(give)
+        sql = "SELECT instance, idle FROM accounts WHERE instance <> '' ORDER BY 1"
+        assert [("bot", False), ("other", True)] == spread.ran(sql)
 
 
 async def test_what_operators_ask_is_done_in_order_though_its_account_is_let_go(spread):

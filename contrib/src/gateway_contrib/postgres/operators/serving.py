@@ -121,8 +121,15 @@ class Serving(Owning):
         await self._apart(erase, name_of(request.instance_id))
 
     async def store_suspension(self, instance_id: str, suspension: Suspension | None) -> None:
-        """Store it for an account that this process owns, in a transaction of its own."""
+        """Store it for an account that this process owns, in a transaction of its own.
+
+        Answers come first: the next owner repeats a request whose answer is not written, and must
+        not undo a newer one.
+        """
         self._check(instance_id)
+        if not self._committer.idle:
+            await self.flush()
+            self._check(instance_id)
         store = partial(suspensions.store, instance=instance_id, suspension=suspension)
         await self._apart(store, name_of(instance_id))
 
