@@ -76,11 +76,15 @@ class Program:
         raise AssertionError(self.process.communicate())
 
     def press(self, times, apart=0.15):
-        """Press Ctrl-C `times` times."""
-        for n in range(times):
-            time.sleep(apart if n else 0)  # noqa: TID251 - a person's
+        """Press Ctrl-C `times` times.
+
+        Not in the moment in which the program is about to wait: CPython looks for signals before it
+        lets go of its lock, and then sleeps on if one comes until it really waits.
+        """
+        for _ in range(times):
+            time.sleep(apart)  # noqa: TID251 - a person's
             end = time.monotonic() + BOUND
-            while n and not has_heard(self.process.pid) and time.monotonic() < end:
+            while not has_heard(self.process.pid) and time.monotonic() < end:
                 time.sleep(0.01)  # noqa: TID251 - another process
             self.process.send_signal(signal.SIGINT)
 
