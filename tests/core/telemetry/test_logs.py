@@ -222,6 +222,21 @@ async def test_a_suspension_ends_with_the_gateway(autojump_clock):
     assert end("close") == events[-1]
 
 
+@pytest.mark.parametrize(("takes", "said"), [(0.5, []), (3.0, [(1, 20.0)])])
+async def test_a_drain_that_takes_longer_than_a_second_says_so(autojump_clock, takes, said):
+    """Else somebody who ends a program sees it do nothing, and stops it hard."""
+
+    async def slowly(_):
+        await trio.sleep(takes)
+
+    channel = FakeChannel(script=slowly)
+    with told("draining", "unfinished_at_close") as events:
+        async with open_test_gateway(channel, drain_timeout=20.0) as gateway:
+            await gateway.enqueue("bot", "room", "hello")
+            await trio.lowlevel.checkpoint()
+    assert said == [(event["unfinished"], event["timeout"]) for event in events]
+
+
 async def test_a_suspension_that_a_probe_ends_is_logged_once(autojump_clock):
     left = [Verdict(error_class="fatal", reason="unauthorized", scope="instance")]
 

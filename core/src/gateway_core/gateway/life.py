@@ -17,8 +17,10 @@ from gateway_core.engine.supervisor import drain, drain_in_flight
 from gateway_core.gateway.counting import snapshot
 from gateway_core.gateway.wiring import Parts
 from gateway_core.monitoring.recorder import observed
-from gateway_core.telemetry import LEFT_AT_CLOSE, UNFINISHED_AT_CLOSE, log_event
+from gateway_core.telemetry import DRAINING, LEFT_AT_CLOSE, UNFINISHED_AT_CLOSE, log_event
 
+TELLS_AFTER = 1.0
+"""Seconds of draining after which the log says so."""
 STORES = 1.0
 """Seconds that a drain allows at least for storing operators' suspensions."""
 
@@ -107,6 +109,7 @@ class Life:
             begun = trio.current_time()
             grace = parts.config.drain_timeout
             drained = drain if pager is None else drain_in_flight
+            workers.start_soon(self._tell_of_draining, grace)
             with self._draining:
                 if pager is None and serves:
                     with trio.move_on_after(grace):
@@ -120,6 +123,12 @@ class Life:
                         await parts.suspensions.drained()
                 await drained(parts.partitions, max(0.0, grace - (trio.current_time() - begun)))
             workers.cancel_scope.cancel()
+
+    async def _tell_of_draining(self, grace: float) -> None:
+        """Log that the gateway still drains, if that takes longer than `TELLS_AFTER`."""
+        await trio.sleep(TELLS_AFTER)
+        unfinished = sum(len(partition.deliveries) for partition in self._parts.partitions)
+        log_event(DRAINING, unfinished=unfinished, timeout=grace)
 
     def cut_drain(self) -> None:
         """Stop draining, and log each envelope that is still in memory."""

@@ -240,6 +240,12 @@ TELEMETRY_DROPPING = Event(
     "telemetry_dropping", "warning", "an exporter cannot take everything that it is given",
     "signal dropped",
 )  # fmt: skip
+DRAINING = Event(
+    "draining", "info",
+    "the gateway is closing and waits, at most `timeout` seconds in all, for envelopes that are "
+    "unfinished; logged once, after a second",
+    "unfinished timeout",
+)  # fmt: skip
 UNFINISHED_AT_CLOSE = Event(
     "unfinished_at_close", "warning",
     "the gateway closed with unfinished envelopes; `stored` of them wait in the outbox",
