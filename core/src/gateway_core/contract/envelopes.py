@@ -322,6 +322,8 @@ class Call(_Envelope):
 
 Envelope: TypeAlias = Send | Edit | Delete | Call
 
+MESSAGES = (Send, Edit)
+"""Envelopes that make or change a message with a text. A tuple, as the next one."""
 CHANGES = (Edit, Delete)
 """Changes of messages. A tuple: `isinstance` with a union takes longer."""
 

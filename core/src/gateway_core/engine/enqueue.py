@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Interaction
-from gateway_core.contract.envelopes import Edit, Send, digest_of
+from gateway_core.contract.envelopes import MESSAGES, Edit, Send, digest_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SUPERSEDED, Ending
 from gateway_core.deliveries.steps import REPEATED
@@ -17,8 +17,6 @@ from gateway_core.scheduling.scheduler import Hold
 
 FARTHEST = 1e9
 """Seconds: a delivery that is due later than this is looked at again after this time."""
-
-MESSAGES = (Send, Edit)
 
 
 class Enqueuer:

@@ -17,12 +17,12 @@ from urllib.parse import unquote, urlsplit
 import attrs
 
 from gateway_core.contract.beside.origins import FetchError, Origin, origin_of, read_origin
-from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.envelopes import MESSAGES, Envelope
 from gateway_core.contract.errors import Invalid, OutboxError, Problem
 from gateway_core.contract.files import File
 from gateway_core.deliveries.step_files import changed_file
 from gateway_core.files.checks import file_problems
-from gateway_core.files.looking import MANY, MESSAGES, in_thread
+from gateway_core.files.looking import MANY, in_thread
 
 _E = TypeVar("_E", bound=Envelope)
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import attrs
 import trio
 
-from gateway_core.contract.envelopes import Attempt, Envelope
+from gateway_core.contract.envelopes import MESSAGES, Attempt, Envelope
 from gateway_core.contract.errors import Invalid, OutboxError, Problem
 from gateway_core.contract.fast_init import fast_evolve
 from gateway_core.contract.files import File, Upload
@@ -26,7 +26,7 @@ from gateway_core.contract.validators import printable
 from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.files.fetching import Fetching
 from gateway_core.files.held import PIECE, Allowance, Held
-from gateway_core.files.looking import MESSAGES, CannotRead, FoundFile, look_at
+from gateway_core.files.looking import CannotRead, FoundFile, look_at
 from gateway_core.files.spool import Spool
 from gateway_core.outboxes.stored_bytes import Content
 

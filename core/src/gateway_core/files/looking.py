@@ -17,7 +17,7 @@ from typing import TypeAlias, TypeVar
 import attrs
 import trio
 
-from gateway_core.contract.envelopes import Edit, Envelope, Send
+from gateway_core.contract.envelopes import MESSAGES, Envelope
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.files import File
 from gateway_core.contract.validators import printable
@@ -30,7 +30,6 @@ T = TypeVar("T")
 Fits: TypeAlias = Callable[[Sequence[File]], Sequence[Problem]]
 """Why the channel would refuse these files, whose sizes are known; empty: it accepts them."""
 
-MESSAGES = (Send, Edit)
 """The envelopes that may have files."""
 MANY = 1 << 20
 """Bytes that are read at once, of a file that is too large to be held."""

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 import attrs
 
-from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.envelopes import MESSAGES, Envelope
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.files import File
 from gateway_core.files.fetching import FetchedFiles
 from gateway_core.files.keeper import KeptFiles, files_in
-from gateway_core.files.looking import MESSAGES, FoundFile, look_at
+from gateway_core.files.looking import FoundFile, look_at
 
 _E = TypeVar("_E", bound=Envelope)
 

@@ -9,6 +9,7 @@ import attrs
 
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import (
+    MESSAGES,
     UPLOAD,
     Call,
     Edit,
@@ -34,7 +35,6 @@ from gateway_core.submission.checks import checked, problems_of
 from gateway_core.submission.plain import plain
 from gateway_core.text.reading.letters import letters
 
-MESSAGES = (Send, Edit)
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 """No room has moved."""
 

@@ -14,6 +14,7 @@ import trio
 from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
+    MESSAGES,
     Call,
     Delete,
     Delivered,
@@ -49,7 +50,6 @@ Editable: TypeAlias = Target | Ticket
 _send = fast_init(Send)
 _NOTHING: Any = attrs.NOTHING
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
-MESSAGES = (Send, Edit)
 ON_CANCEL = get_args(OnCancel)
 ELSEWHERE = (
     "the gateway runs in another event loop: call it from a worker thread, by"
