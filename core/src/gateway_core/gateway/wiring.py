@@ -255,9 +255,7 @@ def _suspensions(
     is_here: Callable[[str], bool] = lambda _instance_id: handover is None  # noqa: E731 - one of two
     if handover is not None:
         tell = handover.tell
-        if pager is not None:  # one that is forgotten may be any process's
-            has = pager.accounts.has
-            is_here = lambda instance_id: instance_id in registry.serving and has(instance_id)  # noqa: E731 - likewise
+        is_here = is_here if pager is None else pager.accounts.goes_on
     registry.keeps_held = store is None
     found = Suspensions(registry, clock, tasks.spawn, store=store, tell=tell, is_here=is_here)
     if pager is not None:

@@ -237,7 +237,7 @@ class Accounts:
         return self.ownership.wanted
 
     def has(self, instance_id: str) -> bool:
-        """Whether this process owns the account with this id."""
+        """Whether this process owns the account; true as well if it is not in memory."""
         return instance_id not in self.ownership.wanted
 
     def is_coming(self, instance_id: str) -> bool:
@@ -264,7 +264,7 @@ class Accounts:
         return attrs.evolve(envelope, grows=attrs.evolve(envelope.grows, elsewhere=True))
 
     def goes_on(self, instance_id: str) -> bool:
-        """Whether this process goes on with the account's stored envelopes."""
+        """Whether the account is in memory, and this process goes on with what is stored for it."""
         return instance_id in self._registry.serving and self.has(instance_id)
 
     async def let_go(self, account: InstanceState) -> None:
