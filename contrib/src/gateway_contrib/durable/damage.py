@@ -1,4 +1,4 @@
-"""Tells apart damaged rows, which stay where they are, from mistakes of the program. Pure.
+"""Tells apart damaged rows, which stay where they are, from mistakes of the program.
 
 A row may hold anything: a restored dump, a failing disk or a hand-made UPDATE may have changed it.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 import msgspec
 
 from gateway_core import Invalid, Problem
+from gateway_core.outboxes import OUTBOX_UNREADABLE, log_event
 
 DAMAGE = (
     ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
@@ -58,6 +60,16 @@ def unquoted(error: Exception) -> str:
     """Why a row cannot be read, without any of its content, which a log must not show."""
     places = [problem.place for problem in getattr(error, "problems", ()) if problem.place]
     return f"the row is damaged (in {', '.join(places)})" if places else str(error)
+
+
+_REPORTS = Reports()
+
+
+def unreadable(envelope_id: str, error: Exception) -> None:
+    """Log once that this release cannot read a row, which stays where it is."""
+    why = unquoted(error)
+    if _REPORTS.is_due(envelope_id, why, monotonic()):
+        log_event(OUTBOX_UNREADABLE, envelope=envelope_id, error=why)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from gateway_contrib.durable.damage import (
     check_times,
     intact,
     unquoted,
+    unreadable,
 )
 from gateway_contrib.durable.rows import (
     STEP_COLUMNS,
@@ -34,7 +35,6 @@ from gateway_contrib.durable.sealing.contents import opened_entry
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.keys import seqs_of
 from gateway_contrib.postgres.beside.reading import state_at
-from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.handed import Share
 from gateway_contrib.postgres.names import name_of, text_out
 from gateway_contrib.postgres.operators import suspensions

@@ -7,12 +7,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 
 import apsw
 
-from gateway_contrib.durable.damage import Reports, unquoted
-from gateway_core.outboxes import OUTBOX_UNREADABLE, Event, OutboxError, log_event
+from gateway_core.outboxes import Event, OutboxError, log_event
 
 FULL = "the disk is full; make room on it"
 WORDS: tuple[tuple[type[Exception], str], ...] = (
@@ -120,13 +118,3 @@ def logged(event: Event, fails: Callable[[str], int | None] | None = None) -> It
             log_event(event, error=text)
         elif times := fails(text):
             log_event(event, error=text, times=times)
-
-
-_REPORTS = Reports()
-
-
-def unreadable(envelope_id: str, error: Exception) -> None:
-    """Log once that this release cannot read a row, which stays where it is."""
-    why = unquoted(error)
-    if _REPORTS.is_due(envelope_id, why, monotonic()):
-        log_event(OUTBOX_UNREADABLE, envelope=envelope_id, error=why)

@@ -14,6 +14,7 @@ import trio
 
 from gateway_contrib.durable.batch import Batch
 from gateway_contrib.durable.committer import POLL, Committer
+from gateway_contrib.durable.damage import unreadable
 from gateway_contrib.durable.group_rows import Claim
 from gateway_contrib.durable.rows import entry_row, numbers_of
 from gateway_contrib.durable.sealing.contents import key_row, sealed_entry
@@ -23,7 +24,7 @@ from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.desk import BesideDesk
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.beside.storing import AT_ONCE, Storing
-from gateway_contrib.sqlite.failing import logged, typed, unreadable
+from gateway_contrib.sqlite.failing import logged, typed
 from gateway_contrib.sqlite.files.log import Log, has_log
 from gateway_contrib.sqlite.files.opening import check_place, connect, make
 from gateway_contrib.sqlite.files.ownership import Ownership, refusal

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 
-from gateway_contrib.durable.damage import check_counts, intact
+from gateway_contrib.durable.damage import check_counts, intact, unreadable
 from gateway_contrib.durable.group_rows import (
     GROUP_COLUMNS,
     Claim,
@@ -23,7 +23,6 @@ from gateway_contrib.durable.seals import Seals
 from gateway_contrib.durable.turns import Turns
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.keeping import Keeping
-from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.names import members_place, name_of, text_in
 from gateway_core import Disposition, Invalid
 from gateway_core.outboxes import Group, Member, OutboxError

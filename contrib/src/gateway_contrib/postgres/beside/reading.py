@@ -8,12 +8,11 @@ from typing import Any, TypeAlias
 
 import psycopg
 
-from gateway_contrib.durable.damage import unquoted
+from gateway_contrib.durable.damage import unquoted, unreadable
 from gateway_contrib.durable.group_rows import member_of, members_in, seq_of, state_of, turns_in
 from gateway_contrib.durable.rows import Row, receipt_of
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.adopting import PIECE, piece_place
-from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.names import members_place, name_of, text_out
 from gateway_core import Invalid
 from gateway_core.outboxes import FormatVersionError, GroupState, Member, OutboxError, Receipt

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from time import monotonic
 
 import psycopg
 from psycopg import conninfo
 
-from gateway_contrib.durable.damage import Reports, unquoted
 from gateway_contrib.postgres.connections.connecting import POOLED
-from gateway_core.outboxes import OUTBOX_UNREADABLE, OutboxError, log_event
+from gateway_core.outboxes import OutboxError
 
 FENCED, COMMITTED = "GW001", "GW002"
 """SQLSTATEs of `begin_batch`: another member is the owner; the transaction is committed already."""
@@ -48,9 +46,6 @@ _SAID = {
     "FATAL: role": "28000", POOLED: POOLED,
 }  # fmt: skip
 """If a connection cannot be opened, the driver has only the server's words, no SQLSTATE."""
-
-
-_REPORTS = Reports()
 
 
 class Place:
@@ -105,10 +100,3 @@ def typed(place: Place, what: str) -> Iterator[None]:
         yield
     except (psycopg.Error, OSError) as error:
         raise place.failed(what, error) from error
-
-
-def unreadable(envelope_id: str, error: Exception) -> None:
-    """Log once that this release cannot read a row, which stays where it is."""
-    why = unquoted(error)
-    if _REPORTS.is_due(envelope_id, why, monotonic()):
-        log_event(OUTBOX_UNREADABLE, envelope=envelope_id, error=why)

@@ -11,11 +11,11 @@ import attrs
 import psycopg
 from psycopg import errors
 
-from gateway_contrib.durable.damage import unquoted
+from gateway_contrib.durable.damage import unquoted, unreadable
 from gateway_contrib.durable.rows import receipt_of
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.adopting import PIECE, piece_place
-from gateway_contrib.postgres.connections.failing import ANOTHER_KEY, unreadable
+from gateway_contrib.postgres.connections.failing import ANOTHER_KEY
 from gateway_contrib.postgres.connections.migrations import changes, check_release, migrate
 from gateway_contrib.postgres.names import ANSWER, HANDED, name_of, scope_of, text_out
 from gateway_contrib.postgres.sealing.handing import HandingKeys

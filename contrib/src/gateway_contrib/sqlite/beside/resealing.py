@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apsw
 
+from gateway_contrib.durable.damage import unreadable
 from gateway_contrib.durable.rows import Row
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite.beside.byte_files import (
@@ -19,7 +20,6 @@ from gateway_contrib.sqlite.beside.byte_files import (
     segments_of,
     write_all,
 )
-from gateway_contrib.sqlite.failing import unreadable
 from gateway_core import Invalid
 from gateway_core.outboxes import OutboxError
 

@@ -18,6 +18,7 @@ import attrs
 import msgspec
 import trio
 
+from gateway_contrib.durable.damage import unreadable
 from gateway_contrib.durable.operators.looking import (
     ALONE,
     COLUMNS,
@@ -36,7 +37,7 @@ from gateway_contrib.durable.rows import decode, encode
 from gateway_contrib.durable.sealing.contents import described, words_of
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.sealing.known import keys_in
-from gateway_contrib.sqlite.failing import typed, unreadable
+from gateway_contrib.sqlite.failing import typed
 from gateway_contrib.sqlite.files.opening import connect_beside
 from gateway_contrib.sqlite.files.ownership import Owner, Ownership
 from gateway_contrib.sqlite.operators.suspensions import everything

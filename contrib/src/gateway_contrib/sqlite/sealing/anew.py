@@ -11,10 +11,10 @@ from typing import Any
 
 import apsw
 
+from gateway_contrib.durable.damage import unreadable
 from gateway_contrib.durable.rows import Row
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite.beside.resealing import BytesAnew
-from gateway_contrib.sqlite.failing import unreadable
 from gateway_contrib.sqlite.sealing.known import forget_others
 from gateway_core import Invalid
 
