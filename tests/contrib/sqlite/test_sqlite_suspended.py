@@ -9,6 +9,8 @@ import trio
 from structlog.testing import capture_logs
 
 from gateway_contrib.sqlite import SqliteOutbox
+from gateway_contrib.sqlite.operators.operating import Operator
+from gateway_core.outboxes import Request
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 SUSPENDED = "gateway.instance_suspended"
@@ -124,3 +126,13 @@ async def test_a_request_that_cannot_be_read_suspends_all_the_same(path, command
         async with opened(path, FakeChannel()):
             pass
     assert ["as an operator asks"] == [it["raw"] for it in logs if it["event"] == SUSPENDED]
+
+
+async def test_the_answer_to_an_older_request_is_on_the_disk_before_a_newer_wish(path):
+    """Otherwise a kill between the two would let the next run carry out the older request again."""
+    async with SqliteOutbox(path, wall_clock=virtual_wall) as outbox:
+        with Operator(path) as operator:
+            number = operator.ask("suspend", virtual_wall(), place=("bot", ""))
+            outbox.answered(Request(kind="suspend", number=number, instance_id="bot"), "suspended")
+            await outbox.store_suspension("bot", None)
+            assert "suspended" == operator.answer(number)

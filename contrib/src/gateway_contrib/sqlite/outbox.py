@@ -297,7 +297,13 @@ class SqliteOutbox(Storing):
             await self._in_thread(erase, self._writing)
 
     async def store_suspension(self, instance_id: str, suspension: Suspension | None) -> None:
-        """Store it in a write of its own."""
+        """Store it in a write of its own.
+
+        Answers come first: the next process run repeats a request whose answer is not written, and
+        must not undo a newer one.
+        """
+        if not self._committer.idle:
+            await self.flush()
         store = partial(suspensions.store, self._connection, instance_id, suspension)
         with typed("cannot store a suspension", self.path, self._connection):
             await self._in_thread(store, self._writing)
