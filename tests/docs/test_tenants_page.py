@@ -21,7 +21,8 @@ TOKEN = "123456:" + "A" * 35
 def shown(tmp_path, monkeypatch):
     """The program of the page, with a database of two tenants, and Telegram far away."""
     monkeypatch.chdir(tmp_path)
-    Path("gateway.toml").write_text('outbox = "sqlite:///outbox.db"\ndrain_timeout = 0\n')
+    outbox = f"sqlite://{tmp_path}/outbox.db"
+    Path("gateway.toml").write_text(f'outbox = "{outbox}"\ndrain_timeout = 0\n')
     with closing(sqlite3.connect("tenants.db")) as database:
         database.execute("CREATE TABLE tenants (id TEXT PRIMARY KEY, token TEXT NOT NULL)")
         rows = [("acme", TOKEN), ("broken", "no token")]

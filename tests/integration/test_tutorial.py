@@ -21,6 +21,7 @@ NAMED = re.compile(r"# (?P<name>\w+\.\w+)\n")
 ITS_OWN = re.compile(
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\b17\d{8}\.\d{6}\b|(?<=envelope=)[0-9a-f]+"
     r"|(?<=room=)[0-9a-f]+|(?<=seconds=)[\d.e-]+|(?<=took )\d+"
+    r"|(?<=unfinished=)\d+"
 )
 """What differs from run to run of what is printed."""
 ACTIVATE = "source .venv/bin/activate"
