@@ -226,7 +226,7 @@ def _on_disk(*, unfinished: bool) -> float:
 EIGHT = DEFAULTS.partition_count
 KINDS = (
     Kind(
-        name="an unfinished envelope",
+        name="an unfinished envelope in a room of its own, without its text",
         setting="`partition_bound`",
         most=EIGHT * DEFAULTS.partition_bound,
         where="memory",
@@ -240,14 +240,14 @@ KINDS = (
         measure=_history,
     ),
     Kind(
-        name="a key that ended, without an outbox",
+        name="an ended key, without an outbox",
         setting="`idempotency_keys`",
         most=EIGHT * DEFAULTS.idempotency_keys,
         where="memory",
         measure=lambda: _keys(stored=False),
     ),
     Kind(
-        name="a key that ended, beside a durable outbox",
+        name="an ended key, with a durable outbox",
         setting="`idempotency_keys`",
         most=EIGHT * DEFAULTS.idempotency_keys,
         where="memory",
@@ -255,20 +255,20 @@ KINDS = (
     ),
     Kind(
         name="a room's limits, until an hour after its last message",
-        setting="rooms written to within the hour",
+        setting="rooms written to within an hour",
         most=10_000,
         where="memory",
         measure=_buckets,
     ),
     Kind(
         name="a room that moved",
-        setting="10,000 of each account",
+        setting="the last 10,000 of each account",
         most=10_000,
         where="memory",
         measure=_moves,
     ),
     Kind(
-        name="an unfinished envelope",
+        name="an unfinished envelope with a text of 90 characters",
         setting="`outbox_capacity`",
         most=DEFAULTS.outbox_capacity,
         where="disk",
@@ -276,7 +276,7 @@ KINDS = (
     ),
     Kind(
         name="an ended envelope with a key",
-        setting="`history_for`, and so many a week",
+        setting="`history_for`, if a week brings this many envelopes",
         most=1_000_000,
         where="disk",
         measure=lambda: _on_disk(unfinished=False),
@@ -286,9 +286,9 @@ KINDS = (
 COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "what": lambda row: row["name"],
     "where": lambda row: row["where"],
-    "bounded by": lambda row: row["setting"],
+    "limited by": lambda row: row["setting"],
     "bytes each": lambda row: f"{row['bytes']:,.0f}",
-    "at the most": lambda row: f"{row['most']:,}",
+    "at most": lambda row: f"{row['most']:,}",
     "MB": lambda row: f"{row['bytes'] * row['most'] / 1e6:,.0f}",
 }
 

@@ -186,7 +186,7 @@ async def test_what_cannot_be_hidden_is_not_sent(opened, autojump_clock):
         ({"patterns": ["("]}, "'patterns' must be regular expressions"),
         ({"words": [""]}, "'words' must be texts"),
         ({"words": [5]}, "'words' must be texts"),
-        ({"words": ["hidden"]}, "'by' must not match what it hides"),
+        ({"words": ["hidden"]}, "'by' must not match 'patterns' or 'words'"),
         ({"by": ""}, "'by' must be a text"),
     ],
     ids=str,

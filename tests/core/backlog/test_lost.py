@@ -328,7 +328,7 @@ async def test_nothing_is_accepted_while_it_is_counted_anew(outbox, autojump_clo
         outbox.take("bot")
         outbox.elsewhere.clear()
         await counting.wait()
-        with pytest.raises(OutboxError, match="just taking the outbox over again"):
+        with pytest.raises(OutboxError, match="taking over the outbox again"):
             await gateway.enqueue("bot", "r", "meanwhile")
         await trio.sleep(1.1)
         assert (await gateway.send("bot", "r", "after")).delivered

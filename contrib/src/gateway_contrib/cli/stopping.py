@@ -28,8 +28,8 @@ def run(command: Callable[[], Awaitable[int | None]]) -> int:
     """Run `command`; returns its exit code.
 
     The first SIGINT or SIGTERM cancels the command, and a second signal ends the process. Raises
-    the command's exception, without its groups if it is the only one. Raises `Ended` with 128 plus
-    the signal's number if a signal stopped the command.
+    the command's exception; if there is only one, without exception groups. Raises `Ended` with 128
+    plus the signal's number if a signal stopped the command.
     """
     outcome = _Outcome()
     before = {number: signal.getsignal(number) for number in _SIGNALS}

@@ -64,7 +64,7 @@ class Masking:
 
     def __attrs_post_init__(self) -> None:
         if self._once(self.by) != self.by:
-            raise ValueError(f"'by' must not match what it hides, as {self.by!r} does")
+            raise ValueError(f"'by' must not match 'patterns' or 'words', as {self.by!r} does")
 
     @hookimpl
     def rewrite(self, envelope: Envelope) -> Envelope | None:

@@ -280,7 +280,7 @@ class Sharing(Serving):
                 await self._apart(left_over.tidy)
 
     async def _tidy_up(self) -> None:
-        """Remove what former members have left, if this member does the common work."""
+        """Remove former members' leftovers, if this member does the common work."""
         member = self._spread
         if member is not None and member.common and member.untidy:
             member.untidy = False

@@ -311,7 +311,7 @@ def check_version(connection: apsw.Connection) -> None:
             "this one a backup that was made before"
         )
     if version < 0:
-        raise OutboxError(f"the file is damaged: it has schema version {version}")
+        raise OutboxError(f"the file is damaged (schema version {version})")
 
 
 def check_beside(connection: apsw.Connection) -> None:

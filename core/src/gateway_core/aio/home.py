@@ -224,7 +224,7 @@ class Home:
             self._hosted.close()
 
     def _process_exits(self) -> None:
-        """The process exits while the gateway is open, or after a Ctrl-C ended the wait for it."""
+        """The process exits while the gateway is open, or closing after a Ctrl-C."""
         if not self._hosted.closing:
             self._hosted.report_left_open()
         else:

@@ -12,7 +12,7 @@ from gateway_core.bridge.calls import Answer
 class Returns:
     """The queue of answers from one gateway to the loop that opened it.
 
-    later      calls a function once the gateway's thread has done what is due
+    later      calls a function once the gateway's thread has done its due work
     on_closed  called on the gateway's thread, once, if the loop is closed as an answer comes
     """
 

@@ -188,7 +188,7 @@ class Admission:
         return False
 
     def _depth(self, key: BoundKey, rank: int) -> int:
-        """How many envelopes the class sees under the bound."""
+        """How many envelopes count against the class's bound."""
         seen = self._seen_by[rank]
         if len(key) == 1:
             return sum(held.total for held in seen)

@@ -24,8 +24,8 @@ class InThread:
 
     def __attrs_post_init__(self) -> None:
         if not callable(self._source) or iscoroutinefunction(self._source):
-            text = "`instance_source` must be a function that blocks"
-            raise TypeError(f"{text}: an async one is for gateway_core.aio and gateway_core")
+            text = "`instance_source` must be a blocking function"
+            raise TypeError(f"{text}; an async one is for gateway_core.aio and gateway_core")
 
     def bound(self, at_once: int) -> None:
         """Allow at most `at_once` look-ups under way."""

@@ -331,6 +331,6 @@ except ValueError as error:
     assert [
         "['hello']",
         "['MainThread']",
-        "the emulator is gone: its test has ended",
+        "the emulator ended with its test",
         "icq is not a platform; there are telegram, slack, discord",
     ] == done.stdout.splitlines(), done.stderr

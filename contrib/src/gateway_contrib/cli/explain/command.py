@@ -175,7 +175,7 @@ def _begun(piece: Piece, room: int) -> Text:
 
 
 def _full(piece: Piece, plan: Explained) -> str:
-    """How much of its nearest bound the part fills; names the bound if it is not the text's."""
+    """The part's share of its nearest bound; names the bound if it is not the text's."""
     if not piece.bounds:
         return ""
     nearest = piece.bounds[0]

@@ -99,7 +99,7 @@ class _Thread:
         try:
             self._token.run_sync_soon(function)
         except trio.RunFinishedError:
-            raise RuntimeError("the emulator is gone: its test has ended") from None
+            raise RuntimeError("the emulator ended with its test") from None
 
     def _wall(self) -> float:
         # Clients compare Discord's times with their own clock.

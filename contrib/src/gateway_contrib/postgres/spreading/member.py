@@ -171,7 +171,7 @@ class SpreadMember(Membership):
     # -- looking, on the thread of the lease
 
     def look(self) -> None:
-        """Look who takes part, and decide from that what this member is to own."""
+        """See which members take part, and decide which accounts this member is to own."""
         seen = self.link.call(tables.look)
         if self.member not in seen.present:
             self.lose()

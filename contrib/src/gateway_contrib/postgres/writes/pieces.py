@@ -11,7 +11,7 @@ _BY_NAME = ("revisions", "moves", "closures", "answers", "spent")
 
 
 def pieces_of(batch: Batch) -> Iterator[tuple[Batch, int]]:
-    """Each piece, with the entry or the group whose caller gets the error if it is refused."""
+    """Each piece, with the entry or group whose caller gets the error if the piece is refused."""
     if batch.withdrawn:
         yield Batch(withdrawn=batch.withdrawn), WHOEVER_WAITS
     yield from _awaited(batch)

@@ -252,7 +252,7 @@ class Accounts:
         if self._spread is not None and not self.has(instance_id):
             raise OutboxError(f"account {instance_id} belongs to another process now")
         if self._all_lost and (self.ownership.taking or self.are_recounted):
-            raise OutboxError("this process is just taking the outbox over again")
+            raise OutboxError("this process is taking over the outbox again")
 
     def as_stored(self, envelope: Envelope) -> Envelope:
         """The envelope as the outbox stores it: a stream is marked as written elsewhere.

@@ -113,7 +113,7 @@ class Shared:
     # -- the course of the demo
 
     async def follow(self, file: Path) -> None:
-        """Count ended envelopes, as any application can that follows endings."""
+        """Count ended envelopes, as any application that follows endings can."""
         async with open_gateway(load_config(file), serve=False) as gateway:
             async for ended in gateway.endings():
                 receipt = ended.receipt
