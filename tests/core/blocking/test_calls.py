@@ -205,6 +205,32 @@ def test_a_timeout_withdraws_what_has_not_started_and_only_that(opened):
     assert ["started", "after"] == channel.texts("room")
 
 
+def test_a_timeout_says_what_becomes_of_the_message(opened):
+    """Somebody who reads that it is withdrawn sends it again."""
+    channel = Held()
+    gateway = opened(channel)
+    said = {}
+
+    def late(name, method, *args, **fields):
+        with pytest.raises(TimeoutError) as told:
+            method(*args, **fields, timeout=0.01)
+        said[name] = str(told.value).partition("; ")[2]
+
+    late("send", gateway.send, "bot", "room", "first")
+    late("detached", gateway.send, "bot", "room", "second", on_cancel="detach")
+    ticket = gateway.enqueue("bot", "room", "third")
+    late("receipt", ticket.receipt)
+    late("edit", gateway.edit, ticket, "third, edited")
+    job = gateway.broadcast("bot", ["room"], "fourth")
+    late("job", job.wait)
+    withdrawn, goes_on = "it is withdrawn unless it has started", "only this wait has ended"
+    expected = {"send": withdrawn, "detached": goes_on, "receipt": goes_on}
+    assert expected | {"edit": withdrawn, "job": goes_on} == said
+    channel.let_go()
+    assert job.wait(timeout=SOON).ended
+    assert ["first", "second", "third", "fourth"] == channel.texts("room")
+
+
 @pytest.mark.parametrize("timeout", [-1, "soon", float("nan"), True])
 def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(opened, timeout):
     channel = FakeChannel()

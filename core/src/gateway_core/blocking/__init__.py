@@ -2,8 +2,8 @@
 
 `open_gateway` names a gateway, which opens at its first use, in the process that uses it, or for a
 `with` block. It has the methods of `gateway_core.Gateway` without async. If a `timeout` ends,
-envelopes that have not started are withdrawn. A gateway that is open when the process exits is
-drained. `blocking.celery` opens and closes a gateway in Celery's worker processes.
+the `TimeoutError` says what becomes of the envelope. A gateway that is open when the process exits
+is drained. `blocking.celery` opens and closes a gateway in Celery's worker processes.
 """
 
 from gateway_core.blocking import celery

@@ -64,8 +64,8 @@ class Gateway(Answers, Marks, GroupVerbs):
     first use, the gateway opens in the child; if it was open before the fork, it raises
     `RuntimeError` in the child.
 
-    timeout  of each method that waits: seconds after which it raises `TimeoutError`, and an
-             envelope that has not started is withdrawn; None: it waits as long as needed
+    timeout  of each method that waits: seconds after which it raises `TimeoutError`, which says
+             whether an envelope that has not started is withdrawn; None: it waits as long as needed
     """
 
     def __init__(self, make: Callable[[], AbstractAsyncContextManager[core.Gateway]]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -32,6 +32,11 @@ ON_THE_THREAD = (
     "this call comes from a hook, on the gateway's own thread, which would wait for itself: make it"
     " from a thread of the application"
 )
+WITHDRAWN = "; it is withdrawn unless it has started"
+GOES_ON = "; only this wait has ended"
+SUBMITS = "send edit delete call reply react unreact pin unpin enqueue submit".split()
+BECOMES = dict.fromkeys(SUBMITS, WITHDRAWN) | {"receipt": GOES_ON, "wait": GOES_ON}
+"""What becomes of the envelopes of a method that is not done in time, by the method's name."""
 
 
 class Home:
@@ -70,7 +75,7 @@ class Home:
         hosted, seconds = self._open(), _seconds(timeout)
         _check_thread(hosted)
         call = hosted.call(method, args, fields, _release, _held_lock())
-        result: T = _answer_of(hosted, call, seconds)
+        result: T = _answer_of(hosted, call, seconds, _becomes(method, fields))
         return result
 
     def call_after_end(self, timeout: float | None, method: Callable[[], Awaitable[T]]) -> T:
@@ -78,7 +83,7 @@ class Home:
         hosted, seconds = self._open(), _seconds(timeout)
         _check_thread(hosted)
         call = hosted.call(method, (), {}, _release, _held_lock(), outlives=True)
-        result: T = _answer_of(hosted, call, seconds)
+        result: T = _answer_of(hosted, call, seconds, _becomes(method, {}))
         return result
 
     def ask(self, method: Callable[P, T], /, *args: P.args, **fields: P.kwargs) -> T:
@@ -212,7 +217,14 @@ def _wait(hosted: Hosted, held: Held, answer: Answer) -> None:
         raise
 
 
-def _answer_of(hosted: Hosted, call: Call, seconds: float) -> Any:
+def _becomes(method: Callable[..., object], fields: Mapping[str, object]) -> str:
+    """What becomes of the method's envelope after a timeout; empty: it has none, or it depends."""
+    if fields.get("on_cancel") == "detach":
+        return GOES_ON
+    return BECOMES.get(getattr(method, "__name__", ""), "")
+
+
+def _answer_of(hosted: Hosted, call: Call, seconds: float, becomes: str) -> Any:
     """Wait for the call's answer, and cancel the call if the wait ends without one."""
     try:
         answered = call.waiter.acquire(timeout=seconds)
@@ -223,7 +235,7 @@ def _answer_of(hosted: Hosted, call: Call, seconds: float) -> Any:
         hosted.withdraw(call)
         call.waiter.acquire()  # the answer comes at once
         if isinstance(call.error, Withdrawn):
-            raise _late(seconds) from None
+            raise TimeoutError(f"not done within {seconds:g} s{becomes}") from None
     return call.result()
 
 
@@ -239,7 +251,3 @@ def _seconds(timeout: float | None) -> float:
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
         raise ValueError(f"`timeout` must be seconds, 0 or more, or None, not {timeout!r}")
     return min(timeout, threading.TIMEOUT_MAX) if math.isfinite(timeout) else -1
-
-
-def _late(seconds: float) -> TimeoutError:
-    return TimeoutError(f"not done within {seconds:g} s; it is withdrawn unless it has started")
