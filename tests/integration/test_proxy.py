@@ -392,6 +392,16 @@ async def test_no_error_log_or_traceback_shows_the_credentials(authority):
         assert secret not in "\n".join(told)
 
 
+async def test_a_user_s_name_that_is_a_word_of_the_error_leaves_the_error_readable(authority):
+    async with proxy(raw="HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as between:
+        credentials = Secret("proxy:hazelnut")
+        error = await failure_of(
+            "https://localhost:1", proxy=between.url, proxy_credentials=credentials
+        )
+    assert "ProxyError: the proxy" in error.text
+    assert "407 Proxy Authentication Required" in error.text
+
+
 async def test_no_error_shows_credentials_in_letters_of_their_own(authority):
     """A proxy quotes them as they are, in UTF-8; its words apart are too short to be known."""
     credentials = "ekorn:nøtt å 04"

@@ -34,7 +34,10 @@ ON_THE_THREAD = (
 )
 WITHDRAWN = "; it is withdrawn unless it has started"
 GOES_ON = "; only this wait has ended"
-SUBMITS = "send edit delete call reply react unreact pin unpin enqueue submit".split()
+SUBMITS = (
+    "send", "edit", "delete", "call", "reply", "react", "unreact", "pin", "unpin", "enqueue",
+    "submit",
+)  # fmt: skip
 BECOMES = dict.fromkeys(SUBMITS, WITHDRAWN) | {"receipt": GOES_ON, "wait": GOES_ON}
 """What becomes of the envelopes of a method that is not done in time, by the method's name."""
 

@@ -43,11 +43,15 @@ class ProxyError(Exception):
 
 
 def secrets_of(proxy: Proxy) -> tuple[str, ...]:
-    """What no error may show: the credentials, as a whole, in their parts, and as they are sent."""
+    """What no error may show: the credentials, the password alone, and both as they are sent.
+
+    The user's name alone may be a word of the error, such as `proxy`.
+    """
     if proxy.credentials is None:
         return ()
     whole = proxy.credentials.reveal()
-    return (whole, *filter(None, whole.split(":", 1)), _encoded(whole))
+    password = whole.partition(":")[2]
+    return (whole, *filter(None, (password,)), _encoded(whole))
 
 
 async def open_tunnel(proxy: Proxy, host: str, port: int, tls: ssl.SSLContext | None) -> Stream:
