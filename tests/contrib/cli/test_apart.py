@@ -105,7 +105,8 @@ def test_what_is_sent_from_memory_says_so_and_leaves_the_file_alone(program, out
 
 def test_no_file_is_made_for_a_command(program, outbox):
     code, _, err = program("send", *TO, "x")
-    assert (0, []) == (code, err)
+    said = f"gateway: sent without the outbox {outbox}, which a program's gateway makes"
+    assert (0, [said]) == (code, err)
     assert {} == files_of(outbox)
 
 

@@ -67,14 +67,33 @@ def test_check_names_every_mistake_by_its_place(program, tmp_path):
     } == {line.split(": ")[1] for line in err[:-1]}
 
 
-def test_check_misses_an_instance(program, tmp_path):
-    """Without one nothing can be sent; an application may add its own all the same."""
+@pytest.mark.parametrize("words", [(), ("--live",)], ids=["", "live"])
+def test_check_says_that_there_is_no_instance(program, tmp_path, words):
+    """An application may add its own, or have a source of them."""
     (tmp_path / "bare.toml").write_text("partition_count = 2\n")
-    lines = [
-        "bare.toml: instances: none is configured, so nothing can be sent: add an [instances.NAME]",
-        "gateway: bare.toml has 1 mistake",
-    ]
-    assert (2, "", lines) == program("check", "bare.toml")
+    code, out, err = program("check", "bare.toml", *words)
+    assert (0, []) == (code, err)
+    only = "only a program that adds accounts or has an instance_source can send"
+    assert f"bare.toml: no mistakes, and no [instances.NAME]: {only}\n" == out
+
+
+def test_check_says_that_the_outbox_has_no_folder_here(program, tmp_path):
+    """It is no mistake: the file may be for another machine."""
+    outbox = tmp_path / "nowhere" / "outbox.db"
+    instance = '[instances.a]\nchannel = "slack"\ntoken = "xoxb-1-2-abc"\n'
+    (tmp_path / "kept.toml").write_text(f'outbox = "sqlite://{outbox}"\n{instance}')
+    code, out, err = program("check", "kept.toml")
+    assert (0, True) == (code, "1 instance, no mistakes" in out)
+    [said] = err
+    assert f"gateway: on this machine, outbox {outbox} cannot be opened: its folder is" in said
+    outbox.parent.mkdir()
+    assert (0, out, []) == program("check", "kept.toml")
+
+
+def test_check_refuses_a_file_that_says_nothing(program, tmp_path):
+    (tmp_path / "empty.toml").write_text("")
+    code, out, err = program("check", "empty.toml")
+    assert (2, "", "gateway: empty.toml") == (code, out, err[-1][:19])
 
 
 BRITTLE = """
@@ -131,6 +150,15 @@ def test_check_finds_what_lets_every_message_crash(program, tmp_path, brittle):
     assert (2, "", "gateway: brittle.toml has 1 mistake") == (code, out, err[-1])
     assert err[-2].startswith("brittle.toml: instances.ill: each message would crash: brittle")
     assert "hook rate_limit: raised ValueError: 'count' must be a whole number" in err[-2]
+
+
+def test_a_plugin_s_fault_is_not_reported_as_the_file_s(program, tmp_path, brittle):
+    plugin = tmp_path / "brittle_channel.py"
+    plugin.write_text(BRITTLE.replace("GATEWAY_CONTRACT = 1\n", ""))
+    (tmp_path / "well.toml").write_text("[instances.well]\nchannel = 'brittle'\n")
+    said = "gateway: brittle (brittle 1.0): names no contract version: GATEWAY_CONTRACT = 1 is miss"
+    code, out, [line] = program("check", "well.toml")
+    assert (2, "", True) == (code, out, line.startswith(said))
 
 
 def test_check_finds_and_binds_the_plugins_as_often_for_fifty_accounts_as_for_one(

@@ -95,7 +95,7 @@ async def test_no_log_shows_its_token(discord, opened, autojump_clock, capsys):
 
 
 def test_an_account_is_a_bot_or_a_webhook():
-    with pytest.raises(ValueError, match="or .webhook_url. must be given"):
+    with pytest.raises(ValueError, match="must be given if `webhook_url` is not"):
         DiscordSettings()
     with pytest.raises(ValueError, match="must not be given together"):
         DiscordSettings(token=Secret("a.b.c"), webhook_url=Secret(URL))

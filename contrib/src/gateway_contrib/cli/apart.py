@@ -40,17 +40,19 @@ class Application:
 
     outbox   its outbox; None: it has no durable outbox, or none was made yet
     running  whether its gateway has the outbox open
+    unmade   its outbox if it was not made yet
     """
 
     outbox: Stored | None
     running: bool = False
+    unmade: Stored | None = None
 
     @classmethod
     def of(cls, config: GatewayConfig) -> Application:
         """The application that has this configuration."""
         outbox = stored(config.outbox)
         if outbox is None or not outbox.is_there:
-            return cls(None)
+            return cls(None, unmade=outbox)
         return cls(outbox, running=outbox.is_owned)
 
     def refuse_known(self, instance: str, room: str, key: str | None) -> None:
@@ -137,7 +139,7 @@ class Application:
                 raise Ended(str(error), 1) from None
             except trio.Cancelled:
                 known = f"the envelope goes on; to see how it ends: gateway outbox show {name}"
-                _note(known if name else asking.LEFT)
+                note(known if name else asking.LEFT)
                 raise
         if receipt is None:
             raise Ended(
@@ -172,10 +174,13 @@ class Application:
     def say(self) -> None:
         """Say on standard error who sent, and that the outbox was left alone."""
         if self.running:
-            _note(f"done by the gateway that has the outbox {self.outbox} open")
+            note(f"done by the gateway that has the outbox {self.outbox} open")
         elif self.outbox is not None:
-            _note(f"sent without the outbox {self.outbox}: what waits there was left alone")
+            note(f"sent without the outbox {self.outbox}: what waits there was left alone")
+        elif self.unmade is not None:
+            note(f"sent without the outbox {self.unmade}, which a program's gateway makes")
 
 
-def _note(line: str) -> None:
+def note(line: str) -> None:
+    """Print a line on standard error."""
     print(f"gateway: {printable(line)}", file=sys.stderr)

@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway_contrib.cli.advice import advice, unlike_itself
-from gateway_contrib.cli.apart import accounts_of
+from gateway_contrib.cli.apart import accounts_of, note
 from gateway_contrib.cli.ending import Ended, in_json, printable
 from gateway_contrib.cli.logs import Verbose, set_up_log
+from gateway_contrib.cli.outbox.engines import stored
 from gateway_core import (
     ChannelBinding,
     ConfigError,
@@ -29,7 +30,6 @@ from gateway_core import (
     HookContractError,
     Identity,
     Instance,
-    PluginError,
     ProbeFailed,
     Problem,
     Send,
@@ -92,6 +92,12 @@ async def check(
     """Check a configuration, and show every mistake with its place."""
     set_up_log(verbose=verbose, level=logging.CRITICAL)  # the command's own lines say the same
     loaded = await _loaded(config)
+    outbox = stored(loaded.outbox)
+    if outbox is not None and outbox.misplaced:
+        note(f"on this machine, {outbox.misplaced}")
+    if not loaded.instances:
+        print(f"{config}: no mistakes, and {NO_INSTANCE}")
+        return 0
     if not live:
         for instance in loaded.instances:
             print(f"{instance.id} ({instance.channel}): configured")
@@ -104,7 +110,7 @@ async def _loaded(config: Path) -> GatewayConfig:
     """The configuration. Prints a line for each mistake, since there may be many."""
     try:
         return await _unbroken(load_config(config))
-    except (ConfigError, PluginError) as error:
+    except ConfigError as error:
         if error.problems[0].place == str(config):  # the file itself cannot be read
             raise
         for problem in error.problems:
@@ -113,14 +119,14 @@ async def _loaded(config: Path) -> GatewayConfig:
         raise Ended(f"{config} has {count} mistake{'s' * (count != 1)}") from None
 
 
+NO_INSTANCE = (
+    "no [instances.NAME]: only a program that adds accounts or has an instance_source can send"
+)
 ROOMS = ("1", "C0123456789")
 """Room ids that are valid on some platform; nothing is sent to these rooms."""
 
 
 async def _unbroken(config: GatewayConfig) -> GatewayConfig:
-    if not config.instances:
-        text = "none is configured, so nothing can be sent: add an [instances.NAME]"
-        raise ConfigError([Problem("instances", text)])
     async with open_gateway(accounts_of(config)) as gateway:
         mistakes = [*_breaking(gateway, config.instances)]
     if mistakes:

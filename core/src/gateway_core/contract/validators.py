@@ -357,7 +357,7 @@ def in_place_of(other: str) -> Validator:
         if value is not None and given:
             raise ValueError(f"'{attribute.name}' must not be given together with `{other}`")
         if value is None and not given:
-            raise ValueError(f"'{other}' or '{attribute.name}' must be given")
+            raise ValueError(f"'{other}' must be given if `{attribute.name}` is not")
 
     return check
 

@@ -11,7 +11,7 @@ import trio
 
 from gateway_contrib.cli.ending import Ended
 from gateway_contrib.outboxes import path_of
-from gateway_core import ConfigError, OutboxSettings
+from gateway_core import ConfigError, OutboxError, OutboxSettings
 
 _DATABASES = ("postgresql", "postgres")
 
@@ -43,6 +43,21 @@ class Stored:
         except NoOutboxError:
             return False
         return True
+
+    @property
+    def misplaced(self) -> str:
+        """Why no file of an outbox can be opened at the path, on this machine; empty: it can."""
+        if self.path is None:
+            return ""
+        from gateway_contrib.sqlite.failing import typed  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.files.opening import check_place  # noqa: PLC0415 - an extra
+
+        try:
+            with typed("cannot be opened", self.path):
+                check_place(self.path)
+        except OutboxError as error:
+            return str(error)
+        return ""
 
     @property
     def is_owned(self) -> bool:

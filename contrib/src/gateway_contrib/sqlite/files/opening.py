@@ -73,9 +73,10 @@ def _may(what: Path, else_: str, path: Path) -> None:
 def connect_beside(path: Path) -> apsw.Connection:
     """Open the file beside its owner, if it has one. Raises `OutboxError` if it is no outbox."""
     if not path.exists():
-        raise OutboxError(
-            f"there is no outbox at {path}: correct the path, or start a gateway, which makes it"
-        )
+        makes = "start a gateway, which makes it"
+        if not path.parent.exists():
+            makes = "make its folder, and start a gateway"
+        raise OutboxError(f"there is no outbox at {path}: correct the path, or {makes}")
     path = path.resolve()
     with typed("cannot be opened", path):
         owned = Ownership(path).present() is not None
