@@ -181,7 +181,12 @@ clean:
 	@rm -rf $(VENV) build docs/_build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
 
 # pip and the build backend come first and pinned, so that the members build without a download each.
-$(RUN): constraints.txt pyproject.toml $(MEMBERS:%=%/pyproject.toml)
+# `pip install ./core` in this environment puts a copy in the place of the editable installation.
+COPIES := $(wildcard $(VENV)/lib/python*/site-packages/gateway_*/__init__.py)
+.PHONY: copied
+copied:
+
+$(RUN): constraints.txt pyproject.toml $(MEMBERS:%=%/pyproject.toml) $(if $(COPIES),copied)
 	@echo "setup: making $(VENV) with $$($(PYTHON) -V)"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "setup: installing the gateway, its channels, command line and emulators"

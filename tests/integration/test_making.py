@@ -30,6 +30,25 @@ def test_a_registry_that_is_not_there_is_not_waited_for(tmp_path):
     assert "setup: npm cannot fetch it, left out" in made.stdout
 
 
+@pytest.mark.skipif(not shutil.which("make"), reason="no make")
+def test_an_installation_that_is_a_copy_is_made_editable_again(tmp_path):
+    """`pip install ./core` in the same environment would otherwise run old code for ever."""
+    stamp, packages = tmp_path / ".installed-run", tmp_path / "lib/python3.99/site-packages"
+    packages.mkdir(parents=True)
+    stamp.touch()
+
+    def made():
+        command = ["make", "--no-print-directory", "-n", f"VENV={tmp_path}", str(stamp)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return "setup: installing the gateway" in done.stdout
+
+    assert not made()
+    copy = packages / "gateway_core/__init__.py"
+    copy.parent.mkdir()
+    copy.touch()
+    assert made()
+
+
 def _interpreter(file, *, works):
     file.parent.mkdir(parents=True)
     file.write_text(f"#!/bin/sh\nexit {0 if works else 127}\n")
