@@ -193,6 +193,17 @@ async def test_an_application_answers_an_event_once_and_streams(server, tmp_path
     assert {} == served.emulator.limited
 
 
+async def test_the_page_s_own_event_is_answered(tmp_path):
+    async with serving("uvicorn", tmp_path) as served:
+        url = f"http://127.0.0.1:{served.port}/slack/events"
+        command = [sys.executable, "event.py", url, "hello"]
+        done = await trio.run_process(
+            command, cwd=tmp_path, env=os.environ | SECRETS, capture_stdout=True
+        )
+        assert b"200\n" == done.stdout
+        await served.program.until(lambda: "You said: hello" in served.texts())
+
+
 ENDS = [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
 SOME = [
     ("uvicorn", "asyncio", signal.SIGTERM, 1),

@@ -99,6 +99,7 @@ async def test_what_slack_does_not_fetch(slack, gateway, file, said, autojump_cl
     with pytest.raises(Invalid) as caught:
         await gateway.send("support", ROOM, "text", files=[file])
     assert said in str(caught.value)
+    assert 1 == len(caught.value.problems)
 
 
 async def test_a_media_type_says_that_it_is_a_picture(slack, gateway, autojump_clock):

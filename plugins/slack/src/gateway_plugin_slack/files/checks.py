@@ -52,7 +52,7 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
                 " or name the host in `fetch_from`"
             )
             yield Problem(f"files.{place}", text)
-        if file.url is not None and not (file.alt or file.name):
+        elif file.url is not None and not (file.alt or file.name):
             yield Problem(f"files.{place}.alt", "a picture by URL needs a description or a name")
         if file.id is not None and isinstance(message, Send) and not _ID.fullmatch(file.id):
             yield Problem(
