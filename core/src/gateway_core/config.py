@@ -160,8 +160,8 @@ class GatewayConfig(CheckedSettings):
                             eight processes have one gateway each for the same accounts, an eighth
     idempotency_window      seconds for which a key is remembered
     idempotency_keys        most keys remembered in one partition
-    history                 most ended envelopes, sent messages, and (counted separately) edited or
-                            deleted messages remembered in one partition
+    history                 most ended envelopes, most sent messages, and most edited or deleted
+                            messages remembered in one partition
     outbox                  where accepted envelopes are stored: settings, or the URL alone; None:
                             in memory
     outbox_capacity         most unfinished envelopes that a durable outbox stores, counted for a
