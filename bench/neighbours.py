@@ -20,12 +20,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import structlog
 import trio
 
-from gateway_core import Disposition, Gateway, Send, Ttl
+from gateway_contrib.sqlite import SqliteOutbox
+from gateway_core import Disposition, Gateway, Send, Ttl, Undelivered
 from gateway_core.authors import Attempt
 from gateway_core.testing import FakeChannel, open_test_gateway
 
@@ -94,7 +97,29 @@ async def taken_out(number: int) -> Times:
     async with gateway_of() as gateway:
         gateway.suspend("large")
         await fill(gateway, number)
-        return await slowest(gateway, partial(gateway.remove_instance, "large"))
+        left: list[Undelivered] = []
+
+        async def take_out() -> None:
+            left.extend(await gateway.remove_instance("large"))
+
+        return await slowest(gateway, take_out)
+
+
+async def taken_out_of_an_outbox(number: int) -> Times:
+    """The same with an outbox on disk, whose messages were loaded into memory before."""
+    with TemporaryDirectory() as folder:
+        outbox = SqliteOutbox(Path(folder) / "outbox.db")
+        async with gateway_of(outbox=outbox) as gateway:
+            gateway.suspend("large")
+            async with trio.open_nursery() as nursery:
+                for first in range(0, number, 1000):
+                    count = min(1000, number - first)
+                    nursery.start_soon(fill, gateway, count)
+            gateway.resume("large")
+            await trio.sleep(3)
+            gateway.suspend("large")
+            await trio.sleep(0.5)
+            return await slowest(gateway, partial(gateway.remove_instance, "large"))
 
 
 async def suspended(number: int) -> Times:
@@ -161,6 +186,7 @@ def main() -> None:
     backlog, callers = options.backlog, options.callers
     rows: list[tuple[str, int, Callable[[], Awaitable[Times]]]] = [
         ("taken out", backlog, partial(taken_out, backlog)),
+        ("taken out of an outbox", backlog, partial(taken_out_of_an_outbox, backlog)),
         ("suspended, ending what waits", backlog, partial(suspended, backlog)),
         ("callers of one key cancelled", callers, partial(cancelled, callers, key="k")),
         ("callers of one room cancelled", callers, partial(cancelled, callers, key=None)),

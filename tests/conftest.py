@@ -24,6 +24,9 @@ from gateway_core.http import HttpClient
 from gateway_core.http.bodies import files
 from gateway_core.plugins import calling
 
+# Whoever asks a server on this machine, in any process of a test, asks no developer's proxy.
+os.environ.setdefault("no_proxy", "127.0.0.1,localhost")
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "shared"))
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Any, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 import attrs
 from attrs.validators import optional
@@ -284,8 +285,21 @@ def account_of(instance: Instance) -> tuple[str, tuple[str, ...], tuple[Any, ...
     names = tuple(
         f.name for f in _fields(instance.settings) if ACCOUNT.items() <= f.metadata.items()
     )
-    values = tuple(getattr(instance.settings, name) for name in names)
+    values = tuple(_alike(getattr(instance.settings, name)) for name in names)
     return (instance.channel, names, values) if names else None
+
+
+def _alike(value: Any) -> Any:
+    """A URL in one spelling of its host, port and end; any other value as it is."""
+    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+        return value
+    try:
+        url = urlsplit(value)
+        port = url.port
+    except ValueError:
+        return value
+    port = None if port == {"http": 80, "https": 443}[url.scheme] else port
+    return (url.scheme, url.hostname, port, url.path.rstrip("/"))
 
 
 def _fields(settings: Any) -> tuple[attrs.Attribute[Any], ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operators.operating import Operator
@@ -100,7 +101,10 @@ async def test_a_running_gateway_is_named_again(path, autojump_clock):
     outbox = SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
     async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
         path.with_name("outbox.db.owner").unlink()
-        await trio.sleep(3)
+        with capture_logs() as logs:
+            await trio.sleep(3)
+        told = [line["event"] for line in logs]
+        assert ["gateway.outbox_failed", "gateway.outbox_works"] == told  # an alert ends
         with Operator(path) as operator:
             assert os.getpid() == operator.owner.pid
         assert (await gateway.send("bot", "room", "goes on")).delivered

@@ -136,3 +136,39 @@ async def test_the_answer_to_an_older_request_is_on_the_disk_before_a_newer_wish
             outbox.answered(Request(kind="suspend", number=number, instance_id="bot"), "suspended")
             await outbox.store_suspension("bot", None)
             assert "suspended" == operator.answer(number)
+
+
+class Batches(SqliteOutbox):
+    """On a slow disk; notes how many envelopes end with each write."""
+
+    def __init__(self, path):
+        super().__init__(path, wall_clock=virtual_wall)
+        self.ended = []
+
+    async def _write(self, batch):
+        self.ended.append(len(batch.ended))
+        if batch.ended:
+            await trio.sleep(0.05)
+        await super()._write(batch)
+
+
+@pytest.mark.parametrize("how", ["removed", "suspended"])
+async def test_a_backlog_that_ends_leaves_the_disk_time_for_other_accounts(path, how):
+    """Another account's message is written with the next batch, so no batch is a whole backlog."""
+    outbox = Batches(path)
+    config = {"instances": ["large", "small"], "when_suspended": "end", "drain_timeout": 0}
+    many = 2000
+    async with open_test_gateway(FakeChannel(latency=3600.0), outbox=outbox, **config) as gateway:
+        for number in range(many):
+            await gateway.enqueue("large", f"room {number % 50}", "text", ttl=7200)
+        outbox.ended.clear()
+        if how == "removed":
+            assert many == len(await gateway.remove_instance("large"))
+        else:
+            gateway.suspend("large")
+            with trio.fail_after(60):
+                while sum(outbox.ended) < many - 50:  # noqa: ASYNC110 - the attempts never end
+                    await trio.sleep(0.02)
+        await gateway.enqueue("small", "room", "text")
+    assert sum(outbox.ended) >= many - 50
+    assert max(outbox.ended) <= 300

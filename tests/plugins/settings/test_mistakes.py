@@ -339,6 +339,10 @@ def test_instances_in_code_are_looked_at_together():
     both = [Instance("a", "telegram", settings), Instance("b", "telegram", settings)]
     with pytest.raises(ConfigError, match=r"instances\.b\.token: is also the account of"):
         GatewayConfig(instances=both)
+    for url in ("https://api.telegram.org/", "https://API.telegram.org:443"):
+        alike = attrs.evolve(settings, base_url=url)
+        with pytest.raises(ConfigError, match=r"instances\.b\.token: is also the account of"):
+            GatewayConfig(instances=[both[0], Instance("b", "telegram", alike)])
     elsewhere = attrs.evolve(settings, base_url="http://127.0.0.1:8081")
     GatewayConfig(instances=[both[0], Instance("b", "telegram", elsewhere)])
     GatewayConfig(instances=both[:1], attempt_timeout=50)

@@ -39,6 +39,7 @@ from gateway_contrib.sqlite.writing import Writer
 from gateway_core import Secret
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
+    OUTBOX_WORKS,
     STREAMS,
     Endings,
     Entry,
@@ -236,6 +237,7 @@ class SqliteOutbox(Storing):
         with logged(OUTBOX_FAILED):
             if self._ownership.renew():
                 log_event(OUTBOX_FAILED, error=f"{self.path}.owner was deleted; it was made again")
+                log_event(OUTBOX_WORKS, seconds=0.0)  # so that an alert ends
         with logged(OUTBOX_FAILED, lambda why: self._committer.tending.fails(why, wall)):
             if self._presence.log_gone:
                 self._log.rescue()

@@ -61,6 +61,11 @@ class Outbox(Protocol):
     resumed it (None), until the next call says otherwise. It returns once this cannot be lost any
     more. `recover` gives the suspension back as `suspended`. Without this method a suspension ends
     with the process.
+
+    An engine may also have `async flush()`, which returns once everything that was reported so far
+    is stored, and raises `OutboxError` if it cannot be stored now. The gateway calls it now and
+    then while it ends the whole backlog of an account, so that the endings do not hold up what
+    other accounts store.
     """
 
     requested: Callable[[Request], None] | None

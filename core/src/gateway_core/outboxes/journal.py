@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import REPEATED, Step
@@ -60,6 +61,17 @@ class Journal:
         first = step.first_at or now or 1
         record = self._record(step, now, number=step.number + 1, started=True, first_at=first)
         await self._outbox.attempt_started(delivery.id, record)
+
+    async def caught_up(self) -> bool:
+        """Wait until the outbox has stored all reports; false: it cannot, or says not when."""
+        flush = getattr(self._outbox, "flush", None)
+        if flush is None:
+            return False
+        try:
+            await flush()
+        except OutboxError:  # logged by the outbox, which goes on trying
+            return False
+        return True
 
     def covers(self, instance_id: str) -> bool:
         """Whether this process certainly owns the account at this moment."""

@@ -27,6 +27,9 @@ from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
 AT_ONCE = 16
 """How many envelopes are ended before other tasks run again: it takes a millisecond or two."""
 
+STORED_AT_ONCE = 256
+"""How many endings are reported before the outbox has stored them: the others wait no longer."""
+
 LOOK = 0.05
 """Seconds between two checks whether an account that is being removed was suspended meanwhile."""
 
@@ -89,9 +92,10 @@ class Stopping:
             return len(some) == AT_ONCE and account.health.suspended is not None
 
         async def end_rest() -> None:
-            await trio.lowlevel.checkpoint()
+            turns = _Turns(self._journal)
+            await turns.next(AT_ONCE)
             while end_some():
-                await trio.lowlevel.checkpoint()
+                await turns.next(AT_ONCE)
 
         if end_some():
             self._spawn(end_rest)
@@ -116,7 +120,12 @@ class Stopping:
         while waited:
             waited = False
             for partition in self.partitions:
-                for delivery in partition.completion.unfinished_of(account.instance.id):
+                unfinished = partition.completion.unfinished_of(account.instance.id)
+                for number, delivery in enumerate(unfinished, 1):
+                    if account.is_at_rest:
+                        return
+                    if number % AT_ONCE == 0:
+                        await trio.lowlevel.checkpoint()
                     ended = trio.Event()
                     delivery.on_end(ended.set)
                     while not (delivery.receipt or delivery.stored or account.is_at_rest):
@@ -138,6 +147,7 @@ class Stopping:
         stored when the gateway closed, are left out.
         """
         undelivered: list[Undelivered] = []
+        turns = _Turns(self._journal)
         for partition in self.partitions:
             left, unfinished = [], partition.completion.unfinished_of(instance_id)
             while unfinished:  # emptied step by step: to free many objects at once takes long, too
@@ -147,7 +157,7 @@ class Stopping:
                     if not receipt.delivered:
                         left.append(Undelivered(delivery.envelope, receipt))
                 if len(unfinished) % AT_ONCE == 0:
-                    await trio.lowlevel.checkpoint()
+                    await turns.next(AT_ONCE)
             undelivered += reversed(left)
         return undelivered
 
@@ -156,3 +166,20 @@ class Stopping:
         if self._journal is not None:
             standings = account.limits.registry.standings(self._clock.now())
             self._journal.release(account.instance.id, standings)
+
+
+class _Turns:
+    """Gives the other tasks their turns while many envelopes end, and the outbox time to store."""
+
+    def __init__(self, journal: Journal | None) -> None:
+        self._journal = journal
+        self._reported = 0
+
+    async def next(self, ended: int) -> None:
+        """Let the others run, after so many endings."""
+        await trio.lowlevel.checkpoint()
+        self._reported += ended
+        if self._journal is not None and self._reported >= STORED_AT_ONCE:
+            self._reported = 0
+            if not await self._journal.caught_up():  # a disk that fails is not waited for again
+                self._journal = None
