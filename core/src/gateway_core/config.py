@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 from attrs.validators import optional
 
-from gateway_core.contract.beside.origins import read_origin
+from gateway_core.contract.beside.origins import origin_of, read_origin
 from gateway_core.contract.errors import ConfigError, Problem
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.problems import CheckedSettings
@@ -290,16 +290,9 @@ def account_of(instance: Instance) -> tuple[str, tuple[str, ...], tuple[Any, ...
 
 
 def _alike(value: Any) -> Any:
-    """A URL in one spelling of its host, port and end; any other value as it is."""
-    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
-        return value
-    try:
-        url = urlsplit(value)
-        port = url.port
-    except ValueError:
-        return value
-    port = None if port == {"http": 80, "https": 443}[url.scheme] else port
-    return (url.scheme, url.hostname, port, url.path.rstrip("/"))
+    """A URL in one spelling of its origin and end; any other value as it is."""
+    origin = origin_of(value) if isinstance(value, str) else None
+    return value if origin is None else (origin, urlsplit(value).path.rstrip("/"))
 
 
 def _fields(settings: Any) -> tuple[attrs.Attribute[Any], ...]:

@@ -25,7 +25,7 @@ from gateway_core import (
     UnknownInstance,
 )
 from gateway_core.authors import hookimpl
-from gateway_core.blocking import Gateway, Ticket, open_gateway
+from gateway_core.blocking import Gateway, Ticket, home, open_gateway
 from gateway_core.bridge import exits
 from gateway_core.bridge.thread import gateway_thread
 from gateway_core.testing import FakeChannel, FakeSettings
@@ -203,6 +203,10 @@ def test_a_timeout_withdraws_what_has_not_started_and_only_that(opened):
     channel.let_go()
     assert gateway.send("bot", "room", "after", timeout=SOON).delivered
     assert ["started", "after"] == channel.texts("room")
+
+
+def test_what_a_timeout_withdraws_are_the_gateway_s_own_verbs():
+    assert all(callable(getattr(Gateway, name)) for name in home.SUBMITS)
 
 
 def test_a_timeout_says_what_becomes_of_the_message(opened):
