@@ -136,6 +136,30 @@ async def test_nothing_is_written_once_it_may_not_be_any_more(transport, argumen
     assert "another process" in str(error)
 
 
+@pytest.mark.parametrize("transport", ["own", "replaced"])
+async def test_a_body_is_not_written_to_its_end_once_it_may_not_be_any_more(transport):
+    """The other process may send the same file, so this one's request must not become whole."""
+    size, heard, factory = 1 << 22, [], None
+    if transport == "replaced":
+        factory = transport_factory.set(httpx2.AsyncHTTPTransport)
+
+    async def handler(stream):
+        while got := await stream.receive_some():
+            heard.append(len(got))
+
+    permit = MAY_WRITE.set(lambda: sum(heard) == 0)
+    try:
+        async with raw_server(handler) as url:
+            error = await failure_of(url, body=RawBody(BytesSource(b"x" * size)))
+    finally:
+        MAY_WRITE.reset(permit)
+        if factory is not None:
+            transport_factory.reset(factory)
+    assert error.dispatched == "unknown"
+    assert 0 < sum(heard) < size
+    assert "another process" in str(error)
+
+
 async def hello(request):
     return PlainTextResponse(await request.body())
 

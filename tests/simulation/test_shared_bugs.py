@@ -26,6 +26,7 @@ from gateway_contrib.postgres.writes import writing
 from gateway_core.backlog.owning.restored import RestoredState
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
+from gateway_core.engine.workers import WorkQueue
 from gateway_core.http.progress import Progress
 from gateway_core.outboxes.journal import Journal
 
@@ -51,7 +52,7 @@ def a_renewal_counts_from_its_answer(patch):
     patch.setattr(membership.Membership, "renew", renew)
 
 
-@bug(FOLLOWED, seen=49)
+@bug(f"{FOLLOWED}|under way", seen=49)
 def a_takeover_comes_before_the_lease_is_over(patch):
     patch.setattr(membership, "BEYOND", 0.5)
 
@@ -80,6 +81,11 @@ def the_first_byte_is_not_looked_at(patch):
         self.written = True
 
     patch.setattr(Progress, "begins_to_write", begins)
+
+
+@bug("under way", seen=312)
+def an_attempt_goes_on_after_the_lease(patch):
+    patch.setattr(WorkQueue, "break_off_unowned", lambda self, owned: None)
 
 
 @bug(FOLLOWED)
@@ -114,7 +120,7 @@ def an_epoch_is_in_no_key(patch):
     patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
 
 
-@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=211)
+@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=364)
 def what_an_owner_before_was_to_write_is_written_after_all(patch):
     patch.setattr(Committer, "drop", lambda self, error: None)
 

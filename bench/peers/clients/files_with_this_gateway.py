@@ -23,7 +23,7 @@ MOST = 100_000
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "telegram": {"chat_count": MOST, "bulk_count": MOST, "bot_count": MOST},
     "slack": {"post_count": MOST, "tier_4": MOST},
-    "discord": {"message_count": MOST, "global_count": MOST},
+    "discord": {"message_count": MOST, "global_count": MOST, "global_window": MOST},
 }
 
 

@@ -52,3 +52,40 @@ async def test_who_is_cut_off_sends_nothing_more_and_the_next_sends_the_rest(ser
         assert len(before + after) <= EACH + 1
         assert before != []
         assert after != []
+
+
+async def test_an_attempt_under_way_ends_with_the_lease(server, schema):
+    """Before another process sends, what the one that is cut off has under way is broken off."""
+    ended = []
+
+    async def never_answers(_):
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append(trio.current_time())
+
+    def outbox(url):
+        settings = PostgresSettings(schema=schema, lease=LEASE)
+        return PostgresOutbox(url, settings, wall_clock=virtual_wall)
+
+    one, two = FakeChannel(script=never_answers), FakeChannel()
+    with between(server) as (proxy, url), trio.fail_after(PATIENCE):
+        async with (
+            open_test_gateway(
+                one, outbox=outbox(url), drain_timeout=0.0, attempt_timeout=PATIENCE
+            ) as gateway,
+            trio.open_nursery() as nursery,
+        ):
+            ticket = await gateway.enqueue("bot", "C1", "one")
+            while not one.made:  # noqa: ASYNC110 - the channel tells nobody
+                await trio.sleep(0.01)
+            proxy.cut()
+            async with open_test_gateway(two, outbox=outbox(server.url())) as other:
+                owned = trio.current_time()
+                assert [True] == [each < owned for each in ended]
+                while (receipt := (await other.status(ticket.id)).receipt) is None:  # noqa: ASYNC110 - of another's
+                    await trio.sleep(0.01)
+                assert receipt.delivered
+                assert receipt.possible_duplicate
+            nursery.cancel_scope.cancel()
+    assert ["one"] == two.texts("C1")

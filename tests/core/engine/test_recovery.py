@@ -892,6 +892,20 @@ def test_a_run_knows_what_the_one_before_may_have_sent_twice(record, window, cop
     assert copy == delivery.possible_duplicate
 
 
+@pytest.mark.parametrize(("begun", "copy"), [(-100, False), (-1_000, True), (1, False), (2, True)])
+def test_a_repeat_is_announced_if_nobody_knows_how_old_the_attempt_is(begun, copy):
+    """By this process's clock, the attempt began in the future: the other's clock was ahead."""
+    entry = Entry(id="1", envelope=send(), plan=(), accepted_at=EPOCH, deadline=EPOCH + 9_000)
+    known = StepRecord(serial=0, number=1, maybe_sent=1, first_at=EPOCH + begun)
+    stored = StoredEntry(
+        entry=entry, position=1, records=(known,), shapes=(StepShape(kind="send", serial=0),)
+    )
+    delivery = restore_delivery(
+        stored, now=0, wall=EPOCH, deduplicates_for=300 * SECOND, observed=False
+    )
+    assert copy == delivery.steps[0].may_copy(300 * SECOND, 0)
+
+
 def test_a_wait_is_no_longer_than_at_acceptance_under_a_clock_that_was_set_back():
     entry = Entry(id="1", envelope=send(), plan=(), accepted_at=1_000.0, deadline=9_000.0)
     stored = StoredEntry(

@@ -47,10 +47,26 @@ class Entry:
         return f"{self.word} in {self.room}"
 
 
+@attrs.frozen(eq=False)
+class UnderWay:
+    """A request of a member, and when its first byte went out."""
+
+    member: Member
+    instance: str
+    word: str
+    since: float
+
+    @property
+    def ends(self) -> bool:
+        """Whether the member is alive and was not stopped meanwhile, so that it could end it."""
+        return not self.member.life.dead and self.member.stopped_until < self.since
+
+
 @attrs.define(eq=False)
 class Laws:
     """The laws of one world. `violations` says what did not hold.
 
+    under_way  requests whose first byte went out, and that are not over
     suspended  accounts that operators suspended: since when, and who owned the account then
     resuming   suspended accounts that somebody has been asked to resume
     """
@@ -64,6 +80,7 @@ class Laws:
     remainder: int = 0
     owners: list[tuple[float, Any]] = attrs.field(factory=list)
     owning: dict[str, Any] = attrs.field(factory=dict)
+    under_way: dict[int, UnderWay] = attrs.field(factory=dict)
     suspended: dict[str, tuple[float, Any]] = attrs.field(factory=dict)
     resuming: set[str] = attrs.field(factory=set)
 
@@ -151,7 +168,19 @@ class Laws:
         lease, timeout = self.setup.settings.lease, self.setup.config.attempt_timeout
         return member.id == owner and trio.current_time() <= since + timeout + 8 * lease
 
-    def written(self, member: Member, instance: str, word: str | None, *, stopped: bool) -> int:
+    def _alone(self, member: Member, instance: str) -> None:
+        """What a former owner had under way is over once the next owner sends.
+
+        A killed process has nothing under way; one that was stopped cannot end what it had.
+        """
+        for other in self.under_way.values():
+            if other.instance == instance and other.member is not member and other.ends:
+                text = f"{member.name} writes while {other.member.name} has {other.word} under way"
+                self.expect(False, text)
+
+    def written(
+        self, member: Member, instance: str, word: str | None, request: int, *, stopped: bool
+    ) -> int:
         """The first byte of a request goes out; returns the account's epoch."""
         account = self.server.rows.accounts.get(instance if self.setup.spread else "")
         owns = account is not None and account.member == member.id
@@ -166,9 +195,14 @@ class Laws:
         entry = self.entries.get(word or "")
         if entry is not None and owns:
             entry.writes.append(len(self.trace))
+        if owns and word is not None:
+            self._alone(member, instance)
+            self.under_way[request] = UnderWay(member, instance, word, trio.current_time())
         return account.epoch if account is not None and owns else -1
 
-    def answered(self, member: Member, instance: str, word: str | None, epoch: int) -> None:
+    def answered(
+        self, member: Member, instance: str, word: str | None, epoch: int, request: int
+    ) -> None:
         """A request is over, at the latest when its account was given up.
 
         epoch  of the account as its first byte went out: of an earlier tenure, which was lost, a
@@ -177,6 +211,7 @@ class Laws:
         The time of an attempt and the wait for the attempt may both be over at the same instant. A
         probe is not judged, since it changes nothing at the platform.
         """
+        self.under_way.pop(request, None)
         given, at = member.gave.get(instance, (-2, 0.0))
         late = epoch == given and trio.current_time() > at + GRID
         idle = not late or word is None or member.life.dead

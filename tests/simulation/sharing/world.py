@@ -181,11 +181,11 @@ class Transport(httpx2.AsyncBaseTransport):
         body = await request.aread()
         instance = world.instance_at(request.url.host)
         word = word_of(body)
-        epoch = world.laws.written(member, instance, word, stopped=stopped)
+        epoch = world.laws.written(member, instance, word, id(request), stopped=stopped)
         try:
             return await self._answered(request, body)
         finally:
-            world.laws.answered(member, instance, word, epoch)
+            world.laws.answered(member, instance, word, epoch, id(request))
 
     async def _answered(self, request: httpx2.Request, body: bytes) -> httpx2.Response:
         member = self._member

@@ -14,7 +14,7 @@ import trio
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.sessions import OpenSession
 from gateway_core.clock import SECOND
-from gateway_core.contract.beside.permits import MAY_WRITE
+from gateway_core.contract.beside.permits import MAY_WRITE, UNOWNED
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.errors import (
     AttemptTimeout,
@@ -109,9 +109,9 @@ class Attempts:
         Each worker has a context of its own, and its next attempt sets the check anew.
         """
         if self._journal is not None:
-            MAY_WRITE.set(partial(self._covers, account))
+            MAY_WRITE.set(partial(self.is_owned, account))
 
-    def _covers(self, account: InstanceState) -> bool:
+    def is_owned(self, account: InstanceState) -> bool:
         """Whether this process certainly owns the account, and has owned it all the time."""
         journal = self._journal
         return journal is None or (not account.lost and journal.covers(account.instance.id))
@@ -170,7 +170,7 @@ class Attempts:
     def _is_held_back(self, running: RunningAttempt, session: OpenSession, now: int) -> bool:
         """Whether the attempt may not begin any more; if so, take back what was prepared."""
         journal, void = self._journal, self._work.resting or not _may_begin(running, now)
-        if not void and self._covers(running.lane.room.account):
+        if not void and self.is_owned(running.lane.room.account):
             return False
         session.release()
         if journal is not None:
@@ -280,10 +280,15 @@ class Attempts:
         answered = isinstance(error, HookContractError)
         self._consequences.failed(Failed(*running, verdict, now), answered=answered)
 
-    def timed_out(self, worker: Worker, running: RunningAttempt) -> None:
-        """The attempt took too long: in the hook, in opening the session, or in the outbox."""
+    def broken_off(self, worker: Worker, running: RunningAttempt) -> None:
+        """The attempt was broken off: it took too long, or its account may be another process's.
+
+        It may have taken too long in the hook, in opening the session, or in the outbox.
+        """
         if running.step.started:
-            error = AttemptTimeout(self._attempt_timeout)
+            error: TransportError = AttemptTimeout(self._attempt_timeout)
+            if worker.unowned:
+                error = TransportError(UNOWNED, dispatched="unknown")
             self._failed(running, error, self._after(running.lane))
         elif worker.recording and running.delivery.receipt is None:
             self._unrecorded(running)

@@ -1,12 +1,14 @@
 """Restarts a partition whose task died, gives up after too many restarts, and drains at the end.
 
+It also ends attempts when the lease of a shared outbox ends.
+
 This module waits: it is the boundary between a partition's tasks and the gateway.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import attrs
@@ -15,6 +17,7 @@ import trio
 from gateway_core.backoff import Backoff
 from gateway_core.contract.errors import PartitionFailed
 from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.tenure import Tenure
 from gateway_core.plugins.boundary import cause_of, place_of, stopped
 from gateway_core.telemetry import PARTITION_RESTARTED, log_event
 
@@ -26,6 +29,10 @@ GOES_ON = 1.0
 at once."""
 LOOK = 0.02
 """Seconds between two checks for attempts in flight."""
+LAPSED = 0.25
+"""Seconds until the next check if the lease of a shared outbox has run out."""
+SOONEST = 0.001
+"""Seconds until the next check at least, since the lease's clock is not trio's."""
 
 
 @attrs.define(eq=False)
@@ -72,6 +79,19 @@ class Supervisor:
             last = f"the last of partition {partition.index} after {said} ({where})"
             raise PartitionFailed(f"{text}, {last}") from cause
         return BACKOFF.delay(count, rng=self._rng)
+
+
+async def end_with_lease(partitions: Sequence[Partition], tenure: Callable[[], Tenure]) -> None:
+    """Break off the attempts under way whenever the lease of a shared outbox has run out.
+
+    Another process may own their accounts from then on, and send to their rooms. Runs until
+    cancelled.
+    """
+    while True:
+        left = tenure().lease
+        await trio.sleep(max(SOONEST, left) if left else LAPSED)
+        for partition in partitions:
+            partition.workers.break_off_unowned()
 
 
 async def drain(partitions: Sequence[Partition], grace: float) -> None:

@@ -72,7 +72,7 @@ class WorkerPool:
             with worker.scope:
                 await self._work_within(worker)
             if worker.running is not None and worker.scope.cancelled_caught:
-                self._timed_out(worker, worker.running)
+                self._broken_off(worker, worker.running)
             worker.start_anew()
 
     async def _work_within(self, worker: Worker) -> None:
@@ -81,7 +81,7 @@ class WorkerPool:
             while not (work.runnable or work.over):
                 await self._park()
                 self._called = False
-            if worker.broken_off:  # the last attempt ended just when it took too long
+            if worker.broken_off:  # the last attempt ended just when it was broken off
                 return
             if work.over:
                 self._end(work.over.popleft())
@@ -119,14 +119,18 @@ class WorkerPool:
         finally:
             self.work.serving = False
 
-    def _timed_out(self, worker: Worker, running: RunningAttempt) -> None:
+    def _broken_off(self, worker: Worker, running: RunningAttempt) -> None:
         try:
-            self.attempts.timed_out(worker, running)
+            self.attempts.broken_off(worker, running)
         except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
             self.broke_off(running.lane, raised)
         finally:
             self.work.serving = False
             self.work.call_next()
+
+    def break_off_unowned(self) -> None:
+        """Break off the attempts under way whose account this process may not own any more."""
+        self.work.break_off_unowned(self.attempts.is_owned)
 
     # -- after a death
 

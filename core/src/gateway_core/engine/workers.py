@@ -1,4 +1,7 @@
-"""Queues lanes that are ready for a worker, and breaks off attempts that take too long."""
+"""Queues lanes that are ready for a worker, and breaks off attempts.
+
+An attempt is broken off if it takes too long, or if its account may belong to another process now.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import NamedTuple
 import attrs
 import trio
 
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.validators import LONGEST
 from gateway_core.deliveries.delivery import Delivery
@@ -26,6 +30,7 @@ class Worker:
 
     scope      the cancel scope of the task's work; new after an attempt was broken off
     recording  the outbox is asked to record that the attempt begins
+    unowned    the attempt is broken off since another process may own the account now
     """
 
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -33,15 +38,22 @@ class Worker:
     due: int = NEVER
     broken_off: bool = False
     recording: bool = False
+    unowned: bool = False
 
     def start_anew(self) -> None:
         """Make a new scope for the next attempts, since this attempt was broken off."""
         self.scope, self.running = trio.CancelScope(), None
-        self.broken_off = self.recording = False
+        self.broken_off = self.recording = self.unowned = False
 
     def ends(self) -> None:
         """The attempt is over, or is being broken off."""
         self.due = NEVER
+
+    def break_off(self) -> None:
+        """Break the attempt off."""
+        self.ends()
+        self.broken_off = True
+        self.scope.cancel()
 
 
 class Over(NamedTuple):
@@ -143,7 +155,15 @@ class WorkQueue:
             return
         for worker in self._workers:
             if worker.due <= now:
-                worker.ends()
-                worker.broken_off = True
-                worker.scope.cancel()
+                worker.break_off()
         self.look_at = min([worker.due for worker in self._workers], default=NEVER)
+
+    def break_off_unowned(self, owned: Callable[[InstanceState], bool]) -> None:
+        """Break off the attempts under way whose account this process may not own any more."""
+        for worker in self._workers:
+            running = worker.running
+            if running is None or worker.broken_off or not running.step.started:
+                continue
+            if not owned(running.lane.room.account):
+                worker.unowned = True
+                worker.break_off()

@@ -13,7 +13,7 @@ from functools import partial
 import trio
 
 from gateway_core.contract.envelopes import Undelivered
-from gateway_core.engine.supervisor import drain, drain_in_flight
+from gateway_core.engine.supervisor import drain, drain_in_flight, end_with_lease
 from gateway_core.gateway.counting import snapshot
 from gateway_core.gateway.wiring import Parts
 from gateway_core.monitoring.recorder import observed
@@ -98,6 +98,8 @@ class Life:
         async with trio.open_nursery() as workers:
             for partition in parts.partitions if serves else ():
                 workers.start_soon(parts.supervisor.keep, partition)
+            if parts.tenure is not None and serves:
+                workers.start_soon(end_with_lease, parts.partitions, parts.tenure)
             if parts.sourced is not None:
                 parts.sourced.stored.begin()
                 workers.start_soon(parts.sourced.forgetting.run)

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import trio
 
-from gateway_core.contract.beside.permits import MAY_WRITE
+from gateway_core.contract.beside.permits import MAY_WRITE, UNOWNED
 from gateway_core.contract.errors import TransportError, UnreadableSource
 from gateway_core.http.answers import UnreadableBody
 
@@ -83,8 +83,13 @@ class Progress:
     def begins_to_write(self) -> None:
         """The first byte goes out next. Raises `TransportError` if the account may not be owned."""
         if not MAY_WRITE.get()():
-            raise TransportError("another process may own the account now", dispatched="no")
+            raise TransportError(UNOWNED, dispatched="no")
         self.written = True
+
+    def goes_on_writing(self) -> None:
+        """More of the body goes out next. Raises `TransportError` like `begins_to_write`."""
+        if not MAY_WRITE.get()():
+            raise TransportError(UNOWNED, dispatched="unknown")
 
     def streams(self) -> None:
         """A body is written block by block from now on; the total does not run meanwhile."""

@@ -198,8 +198,10 @@ class Outbox(Protocol):
     def covers(self, instance_id: str) -> bool:
         """Whether this process certainly owns the account at this moment.
 
-        Checked before each attempt, and again just before the first byte of a request goes out; if
-        it is false, nothing is sent. Without a lease that can expire, it is always true.
+        Checked before each attempt, just before the first byte of a request goes out, and before
+        each block of a streamed body; if it is false, nothing is sent. Attempts under way are
+        broken off when it is false and the lease that `tenure` returns is over. Without a lease
+        that can expire, it is always true.
         """
         ...
 

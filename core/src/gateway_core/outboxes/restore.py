@@ -15,6 +15,10 @@ from gateway_core.deliveries.step_files import FILES_REFUSED, StepFiles
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, REPEATED, Step, answering, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
 
+CLOCKS_AGREE = 1.0
+"""Seconds by which an attempt may lie in the future. Beyond them, the clock is not the one by which
+the attempt began, and nobody knows for how long the platform still recognises a repeat."""
+
 INTERRUPTED = Verdict(
     error_class=ErrorClass.RETRYABLE,
     reason=Reason.OUTCOME_UNKNOWN,
@@ -182,7 +186,8 @@ def _restore(
 ) -> None:
     first_at = 0
     if record.first_at and step.kind in REPEATED and not harmless:
-        first_at = now - round(max(0.0, wall - record.first_at) * SECOND) or -1
+        age = wall - record.first_at
+        first_at = LONG_AGO if age < -CLOCKS_AGREE else now - round(max(0.0, age) * SECOND) or -1
     step.restore(
         number=record.number,
         attempts=record.attempts,

@@ -1,4 +1,4 @@
-"""Says whether a request may still be written; it is asked just before the first byte goes out."""
+"""Says whether a request may still be written; it is asked just before any bytes go out."""
 
 from __future__ import annotations
 
@@ -12,3 +12,6 @@ def _always() -> bool:
 
 MAY_WRITE: ContextVar[Callable[[], bool]] = ContextVar("MAY_WRITE", default=_always)
 """Set around an attempt: opening a connection may take longer than the account stays owned."""
+
+UNOWNED = "another process may own the account now"
+"""Why a request is not written, or not to its end."""

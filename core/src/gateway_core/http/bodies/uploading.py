@@ -84,6 +84,8 @@ class Upload:
             await self._stream.send_all(block)
             self._usage.moved = trio.current_time()
             block = await self._next()
+            if block:
+                self._progress.goes_on_writing()
         self.whole = block is None
 
     async def _next(self) -> bytes | memoryview | None:

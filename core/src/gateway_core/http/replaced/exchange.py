@@ -70,6 +70,7 @@ class _Taken:
         self._progress.moved()
         if block is None:
             raise StopAsyncIteration
+        self._progress.goes_on_writing()
         return bytes(block)
 
 
