@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import trio
 from postgres_runs import ran
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, namedtuple_row, scalar_row, tuple_row
 from sealed import FIRST
 
 from gateway_contrib.durable.sealing.known import keys_in
@@ -252,7 +252,7 @@ def test_a_file_that_another_process_would_have_to_read_is_refused(source):
     of_disk = Send(
         instance_id="bot", external_room_id="room", text="x", files=[File(source, name="x.txt")]
     )
-    with pytest.raises(Invalid, match=r"^files\.0: .*`url` or `id`"):
+    with pytest.raises(Invalid, match=r"^files\.0: .*URL as `source`, or its `id`"):
         enqueue(None, of_disk)
 
 
@@ -391,14 +391,20 @@ async def handed_is(server, schema, name, envelope):
         assert [(name,)] == ran(server, schema, "SELECT id::text FROM handed")
 
 
-@pytest.mark.parametrize("kind", ["connection", "cursor", "dict"])
-async def test_enqueue_with_psycopg(server, made, kind):
-    with psycopg.connect(server.url(), row_factory=dict_row if kind == "dict" else None or
-                         psycopg.rows.tuple_row) as own:  # fmt: skip
+def _of_nothing(_cursor):
+    return lambda _values: None
+
+
+@pytest.mark.parametrize("as_cursor", [False, True])
+@pytest.mark.parametrize("rows", [tuple_row, dict_row, scalar_row, namedtuple_row, _of_nothing])
+@pytest.mark.parametrize("cursors", [psycopg.Cursor, psycopg.ClientCursor, psycopg.RawCursor])
+async def test_enqueue_with_psycopg(server, made, cursors, rows, as_cursor):
+    """Whatever rows the application's connection makes, and whatever placeholders it takes."""
+    with psycopg.connect(server.url(), row_factory=rows, cursor_factory=cursors) as own:
         with own.transaction(force_rollback=True):
             enqueue(own, ENVELOPE, schema=made)
         with own.transaction():
-            name = enqueue(own.cursor() if kind == "cursor" else own, ENVELOPE, schema=made)
+            name = enqueue(own.cursor() if as_cursor else own, ENVELOPE, schema=made)
     await handed_is(server, made, name, ENVELOPE)
 
 
@@ -406,7 +412,7 @@ def test_enqueue_with_asyncio(server, made):
     import asyncio  # noqa: PLC0415, TID251 - what an application runs on
 
     async def main():
-        connection = await psycopg.AsyncConnection.connect(server.url())
+        connection = await psycopg.AsyncConnection.connect(server.url(), row_factory=scalar_row)
         async with connection, connection.transaction():
             first = await aenqueue(connection, ENVELOPE, schema=made)
             async with connection.cursor() as cursor:

@@ -57,6 +57,10 @@ async def test_what_waits_is_cancelled_if_its_caller_commits(outbox, call, serve
     options = f"""{{"not_before": {not_before}}}"""
     async with open_test_gateway(channel, outbox=outbox()):
         names = [await call(f"send('bot', 'room', 'x', '{options}')") for _ in range(2)]
+        with trio.fail_after(PATIENCE):
+            for name in names:
+                while (await call(f"status('{name}')"))["state"] == "handed":  # noqa: ASYNC110 - of a row
+                    await trio.sleep(0.02)
         with server.connect() as connection, connection.transaction(force_rollback=True):
             sql = f"SELECT {schema}.cancel(%s)"
             assert (True,) == connection.execute(sql, (names[0],)).fetchone()
@@ -68,6 +72,57 @@ async def test_what_waits_is_cancelled_if_its_caller_commits(outbox, call, serve
         assert await call(f"cancel('{done}')")
         assert not await call("cancel(gen_random_uuid())")
     assert ["now"] == channel.texts("room")
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_what_no_owner_has_taken_is_cancelled_at_once(outbox, call, server, schema, together):
+    """Whether its own transaction cancels it, or a later one while no owner runs."""
+    async with outbox():
+        pass
+    others = await call("send('bot', 'room', 'goes out')")
+    if together:
+        sql = "SELECT cancel(s), s::text FROM send('bot', 'room', 'x') s"
+        ((done, name),) = await trio.to_thread.run_sync(ran, server, schema, sql)
+        assert done
+    else:
+        name = await call("send('bot', 'room', 'x')")
+        assert await call(f"cancel('{name}')")
+    await until(call, name, "cancelled")
+    assert await call(f"cancel('{name}')")  # again
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox()):
+        await until(call, others, "delivered")
+        await until(call, name, "cancelled")
+    assert ["goes out"] == channel.texts("room")
+
+
+async def test_a_cancellation_that_is_open_holds_back_its_message_alone(
+    outbox, call, server, schema
+):
+    async with outbox():
+        pass
+    name = await call("send('bot', 'room', 'x')")
+    channel = FakeChannel()
+    with server.connect() as connection:
+        with connection.transaction(force_rollback=True):
+            connection.execute(f"SELECT {schema}.cancel(%s)", (name,))
+            async with open_test_gateway(channel, outbox=outbox()) as gateway:
+                assert (await gateway.send("bot", "room", "goes out")).delivered
+                assert ["goes out"] == channel.texts("room")
+        async with open_test_gateway(channel, outbox=outbox()):
+            await until(call, name, "delivered")
+
+
+async def test_the_longest_name_of_an_instance_may_be_granted(outbox, server, schema):
+    async with outbox():
+        pass
+    name = "".join(chr(0x10000 + n * 7919 % 0xE0000) for n in range(1024))
+    with server.connect() as connection:
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'long_web'").fetchone():
+            connection.execute("CREATE ROLE long_web LOGIN")
+        for _ in range(2):
+            connection.execute(f"SELECT {schema}.allow('long_web', %s)", (name,))
+    assert [(1,)] == ran(server, schema, "SELECT count(*) FROM grants")
 
 
 async def test_only_who_may_send_as_an_instance_may_change_its_messages(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway_core import Envelope
 
-BY_NAME = "give the file's `url` or `id`, not a path or bytes"
+BY_NAME = "give the file's URL as `source`, or its `id`, not a path or bytes"
 
 
 def reads_disk(envelope: Envelope) -> int | None:

@@ -7,6 +7,7 @@ session of SQLAlchemy over psycopg, or one of Django's, and execute just one sta
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -32,7 +33,7 @@ def enqueue(
                 knows seals the envelope; none: the envelope is unsealed until the owner takes it
 
     Raises `Invalid` for an envelope that cannot be stored, or that has a file as a path or bytes
-    (name the file by `url` or `id`); ValueError for an invalid key or schema name;
+    (give its URL, or its `id`); ValueError for an invalid key or schema name;
     ModuleNotFoundError if there are keys but the extra `sealed` is not installed; and what the
     driver raises: an error with SQLSTATE 42501 if the role may not send as this instance, and one
     with GW003 if the outbox knows none of the keys.
@@ -41,10 +42,11 @@ def enqueue(
     driver_sql = _driver_sql(connection)
     if driver_sql is not None:
         return _first(driver_sql(sql, values).fetchone())
-    if hasattr(connection, "fetchone"):
+    cursor = _plain_cursor(connection, "Connection", "Cursor")
+    if cursor is None and hasattr(connection, "fetchone"):
         connection.execute(sql, values)
         return _first(connection.fetchone())
-    with connection.cursor() as cursor:
+    with cursor or connection.cursor() as cursor:
         cursor.execute(sql, values)
         return _first(cursor.fetchone())
 
@@ -57,12 +59,29 @@ async def aenqueue(
     driver_sql = _driver_sql(connection)
     if driver_sql is not None:
         return _first((await driver_sql(sql, values)).fetchone())
-    if hasattr(connection, "fetchone"):
+    cursor = _plain_cursor(connection, "AsyncConnection", "AsyncCursor")
+    if cursor is None and hasattr(connection, "fetchone"):
         await connection.execute(sql, values)
         return _first(await connection.fetchone())
-    async with connection.cursor() as cursor:
+    async with cursor or connection.cursor() as cursor:
         await cursor.execute(sql, values)
         return _first(await cursor.fetchone())
+
+
+def _plain_cursor(connection: Any, connections: str, cursors: str) -> Any:
+    """A cursor of psycopg's connection, which may make other rows, or take other placeholders.
+
+    None: the connection is not psycopg's own.
+    """
+    psycopg: Any = sys.modules.get("psycopg")
+    if psycopg is None:
+        return None
+    plain = getattr(psycopg, cursors)
+    if isinstance(connection, plain):
+        connection = connection.connection
+    elif not isinstance(connection, getattr(psycopg, connections)):
+        return None
+    return plain(connection, row_factory=sys.modules["psycopg.rows"].tuple_row)
 
 
 def _statement(
@@ -107,5 +126,5 @@ def _driver_sql(connection: Any) -> Any:
 
 
 def _first(row: Any) -> str:
-    """The id in the row, whatever type the connection's rows have."""
+    """The id in the row, which is a tuple or a mapping."""
     return str(next(iter(row.values())) if isinstance(row, Mapping) else row[0])
