@@ -189,7 +189,7 @@ class Member:
             suspended=self.store.suspended.get(instance_id),
         )
 
-    async def store_suspension(self, instance_id, suspension):
+    async def store_suspension(self, instance_id, suspension, age=0.0):
         self.check(instance_id)
         await trio.sleep(self.store.latency)
         self.check(instance_id)

@@ -15,6 +15,7 @@ from simulated.bugs import Bugs
 from gateway_contrib.postgres import sharing
 from gateway_contrib.postgres.handed import Handed
 from gateway_contrib.postgres.names import ALL
+from gateway_contrib.postgres.operators import overtaken
 from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.spreading.member import SpreadMember
 from gateway_core.backlog.operator_requests import OperatorRequests
@@ -23,7 +24,7 @@ from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.sourcing.sourcing import Sourcing
 
 SEEDS = amount("worlds of accounts that a source gives")
-FOUND = (7, 244, 1227, 2191, 2372, 5023, 5223, 6612, 6616, 6956)
+FOUND = (7, 244, 1227, 2191, 2372, 5023, 5223, 6612, 6616, 6956, 8264)
 """Seeds of worlds that found a mistake in the gateway: an account was given up again, with nothing
 to do, before the next look for what had been handed over for it; an account was not suspended,
 since the source failed as its owner was told; one whose envelopes wait was given up as idle, as it
@@ -33,7 +34,8 @@ rows that was under way as an account was had took them before the account's old
 left to the account's next owner, which was this process, was looked for after what came later; a
 suspension that was asked for long ago was repeated over a newer wish; an account that was taken,
 and forgotten since the answer to that was lost, was kept from all others; what was wanted for one
-that was forgotten was stored here, which failed for ever, and not told to its owner."""
+that was forgotten was stored here, which failed for ever, and not told to its owner; what was asked
+about an account, and not taken by its owner, was done by the next one over a newer wish."""
 MOST_WORLDS = 40
 NEVER = "are unfinished"
 
@@ -75,6 +77,11 @@ def one_request_is_left_to_the_next_owner_and_its_room_s_later_ones_are_not(patc
         "passed_on",
         lambda self, request: self._handed.answered([request.number]),
     )
+
+
+@bug(f"has not done so|{NEVER}", seen=8264)
+def what_nobody_has_taken_is_done_after_a_newer_wish(patch):
+    patch.setattr(overtaken, "answer", lambda *_: None)
 
 
 @bug(f"has not done so|{NEVER}", seen=44)

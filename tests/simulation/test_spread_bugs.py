@@ -68,7 +68,7 @@ def a_takeover_does_not_look_at_the_counter_again(patch):
 
 @bug(f"{NEVER}|has not done so", seen=6948)
 def a_newer_wish_is_stored_before_the_answer_to_an_older_one(patch):
-    async def stored(self, instance_id, suspension):
+    async def stored(self, instance_id, suspension, _age):
         self._check(instance_id)
         store = partial(suspensions.store, instance=instance_id, suspension=suspension)
         await self._apart(store, name_of(instance_id))

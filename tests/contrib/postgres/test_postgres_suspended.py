@@ -163,6 +163,25 @@ async def test_what_was_asked_without_an_owner_is_done_by_the_next(shared):
         await until(lambda: "before all" in why(owner, "bot"))
 
 
+@pytest.mark.parametrize(("age", "answered"), [(0.0, True), (3600.0, False)])
+async def test_a_wish_answers_what_was_asked_before_and_not_taken(shared, age, answered):
+    """The next owner would carry it out after the newer wish."""
+    async with shared.producer() as producer:
+        producer.suspend("bot", "asked first")
+        ticket = await producer.enqueue("bot", "room", "text", ttl=600)
+    async with shared.outbox() as outbox:
+        await outbox.recover("bot")
+        await outbox.store_suspension("bot", None, age)
+    asked = shared.ran("SELECT answered_at IS NOT NULL FROM handed WHERE kind = 'ask'")
+    assert [(answered,)] == asked
+    async with shared.owner() as owner:
+        if answered:
+            await until(lambda: shared.channel.made)
+            assert (await owner.status(ticket.id)) is not None
+        else:
+            await until(lambda: "asked first" in why(owner, "bot"))
+
+
 async def test_another_process_cannot_store_it(spread):
     """Not even one that has not noticed yet that it has lost the account."""
     async with spread.process(["bot0"]) as first:

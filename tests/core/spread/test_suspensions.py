@@ -267,11 +267,11 @@ async def test_a_store_that_fails_is_tried_again_in_its_turn(autojump_clock):
     member = Member(store)
     whole, tried = member.store_suspension, []
 
-    async def store_suspension(instance_id, suspension):
+    async def store_suspension(instance_id, suspension, age):
         tried.append(instance_id)
         if instance_id == "one" and tried.count("one") < 3:
             raise OutboxError("not now")
-        await whole(instance_id, suspension)
+        await whole(instance_id, suspension, age)
 
     member.store_suspension = store_suspension
     async with open_test_gateway(FakeChannel(), instances=ACCOUNTS, outbox=member) as gateway:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import trio
 from sharing.rows import Account, Handing, Rows, Taking
 from sharing.server import Answer, Server, Transaction
 from sharing.statements import ACCOUNT, MEMBER, STATEMENTS, Fence, Twice, _look, _note, statement
@@ -13,7 +14,7 @@ from sharing.statements import ACCOUNT, MEMBER, STATEMENTS, Fence, Twice, _look,
 from gateway_contrib.postgres import handed, past
 from gateway_contrib.postgres.connections.failing import NOT_COMMON
 from gateway_contrib.postgres.names import name_of
-from gateway_contrib.postgres.operators import suspensions
+from gateway_contrib.postgres.operators import overtaken, suspensions
 from gateway_contrib.postgres.producing import calls
 from gateway_contrib.postgres.spreading import many, tables
 from gateway_contrib.postgres.writes import writing
@@ -368,6 +369,19 @@ async def drain(server: Server, transaction: Transaction, given: Any) -> Answer:
 
     server.writes(transaction, write)
     return [], len(some)
+
+
+@statement(overtaken.ASKED)
+async def asked_about(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """The questions about an account that wait for longer than that."""
+    instance, age = given
+    found = [
+        (row.number, row.id, row.envelope)
+        for row in server.rows.handed.values()
+        if row.kind == "ask" and not row.answered and row.instance == instance
+        and row.handed_at < trio.current_time() - age
+    ]  # fmt: skip
+    return found, len(found)
 
 
 @statement(suspensions.STORE)

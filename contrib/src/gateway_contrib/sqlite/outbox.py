@@ -298,7 +298,12 @@ class SqliteOutbox(Storing):
         with typed("cannot erase", self.path, self._connection):
             await self._in_thread(erase, self._writing)
 
-    async def store_suspension(self, instance_id: str, suspension: Suspension | None) -> None:
+    async def store_suspension(
+        self,
+        instance_id: str,
+        suspension: Suspension | None,
+        age: float = 0.0,  # noqa: ARG002 - of engines that processes ask while nobody owns an account
+    ) -> None:
         """Store it in a write of its own.
 
         Answers come first: the next process run repeats a request whose answer is not written, and

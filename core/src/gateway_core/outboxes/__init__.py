@@ -11,7 +11,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key
 from gateway_core.outboxes.endings import Ended, Follower
-from gateway_core.outboxes.handover import Handover, News, suspension_question
+from gateway_core.outboxes.handover import OF_SUSPENSION, Handover, News, suspension_question
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import (
     Endings, Entry, Found, Group, GroupState, Member, Overdue, Overview, PastAttempt, Recovery,
@@ -30,6 +30,7 @@ from gateway_core.telemetry import (
 )
 
 __all__ = [
+    "OF_SUSPENSION",
     "OUTBOX_BROKE",
     "OUTBOX_FAILED",
     "OUTBOX_KEY_MISSING",

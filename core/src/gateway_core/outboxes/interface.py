@@ -56,11 +56,12 @@ class Outbox(Protocol):
     outbox never has what a later awaited call wrote without these records. Async methods may raise
     `OutboxError`; then what they asked for has not happened.
 
-    An engine may have one more method, `async store_suspension(instance_id, suspension)`. It stores
-    that an operator has suspended an account that this process owns (a `Suspension`), or has
+    An engine may have one more method, `async store_suspension(instance_id, suspension, age)`. It
+    stores that an operator has suspended an account that this process owns (a `Suspension`), or has
     resumed it (None), until the next call says otherwise. It returns once this cannot be lost any
-    more. `recover` gives the suspension back as `suspended`. Without this method a suspension ends
-    with the process.
+    more. `recover` gives the suspension back as `suspended`. An operator asked for it `age` seconds
+    ago; what other processes asked about the account before that is answered by it. Without this
+    method a suspension ends with the process.
 
     An engine may also have `async flush()`, which returns once everything that was reported so far
     is stored, and raises `OutboxError` if it cannot be stored now. The gateway calls it now and

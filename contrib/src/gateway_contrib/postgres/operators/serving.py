@@ -10,7 +10,7 @@ from gateway_contrib.durable.rows import Row
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.postgres.handed import Share
 from gateway_contrib.postgres.names import ALL, name_of, text_out
-from gateway_contrib.postgres.operators import suspensions
+from gateway_contrib.postgres.operators import overtaken, suspensions
 from gateway_contrib.postgres.operators.requests import Desk
 from gateway_contrib.postgres.owning import Owning
 from gateway_contrib.postgres.sealing.anew import Resealing
@@ -120,17 +120,25 @@ class Serving(Owning):
 
         await self._apart(erase, name_of(request.instance_id))
 
-    async def store_suspension(self, instance_id: str, suspension: Suspension | None) -> None:
+    async def store_suspension(
+        self, instance_id: str, suspension: Suspension | None, age: float = 0.0
+    ) -> None:
         """Store it for an account that this process owns, in a transaction of its own.
 
         Answers come first: the next owner repeats a request whose answer is not written, and must
-        not undo a newer one.
+        not undo a newer one. For the same reason, this answers what was asked before and was not
+        taken yet.
         """
         self._check(instance_id)
         if not self._committer.idle:
             await self.flush()
             self._check(instance_id)
-        store = partial(suspensions.store, instance=instance_id, suspension=suspension)
+        seals = self._keyring
+
+        def store(connection: Connection) -> None:
+            overtaken.answer(connection, seals, instance_id, suspension, age)
+            suspensions.store(connection, instance_id, suspension)
+
         await self._apart(store, name_of(instance_id))
 
     # -- sealing anew

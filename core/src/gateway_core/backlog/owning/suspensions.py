@@ -25,7 +25,7 @@ from gateway_core.outboxes.troubles import Troubles
 AGAIN = 1.0
 """Seconds until the outbox is asked again after it failed."""
 
-Store = Callable[[str, Suspension | None], Awaitable[None]]
+Store = Callable[[str, Suspension | None, float], Awaitable[None]]
 Tell = Callable[[str, str], Awaitable[None]]
 
 
@@ -193,6 +193,7 @@ class Suspensions:
             return
         async with self._turn:
             account = self._registry.serving.get(instance_id)
-            await self.store(instance_id, wish.suspension)
+            age = max(0, self._clock.now() - wish.at) / SECOND
+            await self.store(instance_id, wish.suspension, age)
             if account is not None:
                 self._newest[account] = wish
