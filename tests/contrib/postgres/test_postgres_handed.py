@@ -243,6 +243,7 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
             ended = await until(server, made, name)
             assert "rejected" == ended["disposition"]
             assert words in ended["reason"]
+            assert "configured" not in ended["reason"]  # whom else it could name is not told
     assert ["good"] == channel.texts("room")
 
 

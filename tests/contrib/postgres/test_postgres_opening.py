@@ -70,6 +70,14 @@ def test_without_the_extra_it_says_what_to_install():
     assert "psycopg is missing: install 'gateway-contrib[postgres]'" in ended.stderr
 
 
+async def test_a_database_that_cannot_have_every_text_is_refused(server, database):
+    server.execute(f"DROP DATABASE {database}")
+    server.execute(f"CREATE DATABASE {database} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
+    with pytest.raises(OutboxError, match="its encoding is SQL_ASCII: .* ENCODING 'UTF8'"):
+        async with outbox_at(server.url(database)):
+            pass
+
+
 async def test_two_gateways_in_turn_send_each_message_once(server, schema):
     """The second stands by in `open_gateway`, and goes on with what the first leaves."""
     url = f"{server.url()}&schema={schema}&lease=60"

@@ -22,6 +22,7 @@ from gateway_core.contract.errors import (
     GatewayError,
     InstanceSourceError,
     OutboxError,
+    UnknownInstance,
 )
 from gateway_core.deliveries.ending import given_up
 from gateway_core.engine.partition import Partition
@@ -194,7 +195,7 @@ class OperatorRequests:
                 raise OutboxError(str(error)) from error
             answer = _refusal(error)
         except GatewayError as error:
-            answer = _refusal(error)
+            answer = _refusal(_untelling(request, error))
         except Exception as error:  # noqa: BLE001 - the boundary stands here
             answer = _crashed(request, error)
         self._failing.pop(request.number, None)
@@ -226,7 +227,7 @@ class OperatorRequests:
                 raise OutboxError(str(error)) from error
             told = _refusal(error)
         except GatewayError as error:
-            told = _refusal(error)
+            told = _refusal(_untelling(request, error))
         except Exception as error:  # noqa: BLE001 - likewise
             told = _crashed(request, error)
         self._failing.pop(request.number, None)
@@ -324,6 +325,15 @@ def _crashed(request: Request, error: Exception) -> str:
     )
     text = f"the process that owns the outbox failed at the request ({name}): see its log"
     return _refusal(OutboxError(text))
+
+
+def _untelling(request: Request, error: GatewayError) -> GatewayError:
+    """The error without the names of other instances, if it goes to who only hands over."""
+    if request.number < 0 or not isinstance(error, UnknownInstance):
+        return error
+    return UnknownInstance(
+        [attrs.evolve(each, text=each.text.partition(";")[0]) for each in error.problems]
+    )
 
 
 def _refusal(error: GatewayError) -> str:

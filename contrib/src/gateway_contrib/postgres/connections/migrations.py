@@ -18,6 +18,8 @@ class NoOutboxError(OutboxError):
 
 OLDEST = 1
 """The oldest version that a release must know to be able to use a schema of this release."""
+ENCODING = "UTF8"
+"""The only encoding that has every character, and refuses bytes that are none."""
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('gateway ' || %s, 0))"
 
 
@@ -34,10 +36,18 @@ def _name(file: Any) -> str:
 
 
 def migrate(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Bring the schema to this release's version. Raises `OutboxError` if it is too new.
+    """Bring the schema to this release's version.
+
+    Raises `OutboxError` if it is too new, or if the database cannot store every text.
 
     connection  one that commits each statement
     """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != ENCODING:
+        raise OutboxError(
+            f"its encoding is {encoding}: an outbox needs a database that is made with "
+            f"ENCODING '{ENCODING}'"
+        )
     with connection.transaction():
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SET LOCAL lock_timeout = 0")
