@@ -3,8 +3,17 @@
 from gateway_core.backlog.capacity import Capacity
 
 
+def test_one_of_another_process_is_not_taken_for_gone_since_it_could_not_be_accepted_here():
+    """Meanwhile another owner may have accepted it."""
+    capacity = Capacity(10, lambda: None)
+    assert capacity.take(1)
+    capacity.coming("id", 1)
+    capacity.failed("id", 0, elsewhere=True)
+    assert not capacity.lacks("id")
+    assert 0 == capacity.unfinished
+
+
 def test_one_that_is_accepted_at_the_second_attempt_is_no_more_taken_for_gone():
-    """Another process gave it its id: the outbox did not take it at first, and then did."""
     capacity = Capacity(10, lambda: None)
     for stored in (False, True):
         assert capacity.take(1)
@@ -13,7 +22,7 @@ def test_one_that_is_accepted_at_the_second_attempt_is_no_more_taken_for_gone():
         if stored:
             capacity.came("id", "bot", 1)
         else:
-            capacity.failed("id", 0)
+            capacity.failed("id", 0, elsewhere=False)
             assert capacity.lacks("id")
     assert not capacity.lacks("id")
     assert 1 == capacity.unfinished

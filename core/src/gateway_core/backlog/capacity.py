@@ -129,10 +129,11 @@ class Capacity:
         self._stored[rank] += 1
         self._of[instance_id][rank] += 1
 
-    def failed(self, envelope_id: str, now: int) -> None:
-        """The envelope was not accepted after all."""
+    def failed(self, envelope_id: str, now: int, *, elsewhere: bool) -> None:
+        """The envelope was not accepted after all; `elsewhere`: another process may accept it."""
         rank = self._coming.pop(envelope_id, None)
-        self._note_gone(envelope_id)
+        if not elsewhere:
+            self._note_gone(envelope_id)
         if rank is not None:
             self.let_go(rank, now)
 

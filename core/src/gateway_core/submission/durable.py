@@ -269,11 +269,12 @@ class DurableWay:
     def _take_back(self, draft: Draft, delivery: Delivery, error: BaseException) -> None:
         """Undo what was done for an envelope that was not accepted; nobody waits for it."""
         draft.partition.delay_ends(delivery)
-        self._capacity.failed(delivery.id, self._drafting.clock.now())
+        now, asked = self._drafting.clock.now(), draft.request is not None
+        self._capacity.failed(delivery.id, now, elsewhere=asked)
         # After an `OutboxError` the outbox has not stored the envelope. If another process asked
         # for the envelope and the outbox stored it, that process has its answer: the next owner
         # goes on with the envelope, as this gateway is closing.
-        if not isinstance(error, OutboxError) and draft.request is None:
+        if not isinstance(error, OutboxError) and not asked:
             report(self._outbox.withdraw, delivery.id)
         if delivery.scope is not None:
             draft.partition.keys_of(delivery.scope).forget(delivery.scope)
