@@ -73,7 +73,7 @@ def test_without_the_extra_it_says_what_to_install():
 async def test_a_database_that_cannot_have_every_text_is_refused(server, database):
     server.execute(f"DROP DATABASE {database}")
     server.execute(f"CREATE DATABASE {database} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
-    with pytest.raises(OutboxError, match="its encoding is SQL_ASCII: .* ENCODING 'UTF8'"):
+    with pytest.raises(OutboxError, match=r"its encoding is SQL_ASCII: .* ENCODING 'UTF8'"):
         async with outbox_at(server.url(database)):
             pass
 

@@ -125,6 +125,22 @@ async def test_the_longest_name_of_an_instance_may_be_granted(outbox, server, sc
     assert [(1,)] == ran(server, schema, "SELECT count(*) FROM grants")
 
 
+async def test_a_role_whose_grants_are_all_taken_back_can_be_dropped(outbox, server, schema):
+    async with outbox():
+        pass
+    with server.connect() as connection:
+        connection.execute("CREATE ROLE short_web LOGIN")
+        for instance in ("bot", "other"):
+            connection.execute(f"SELECT {schema}.allow('short_web', %s)", (instance,))
+        connection.execute(f"SELECT {schema}.disallow('short_web', 'bot')")
+        with pytest.raises(psycopg.errors.DependentObjectsStillExist):
+            connection.execute("DROP ROLE short_web")
+        for instance in ("other", "no such one"):
+            connection.execute(f"SELECT {schema}.disallow('short_web', %s)", (instance,))
+        connection.execute("DROP ROLE short_web")
+        connection.execute(f"SELECT {schema}.disallow('short_web', 'other')")
+
+
 async def test_only_who_may_send_as_an_instance_may_change_its_messages(
     outbox, call, server, schema
 ):

@@ -56,3 +56,17 @@ END $$;
 
 ALTER TABLE grants DROP CONSTRAINT grants_pkey;
 CREATE UNIQUE INDEX grants_of ON grants (role, md5(instance));
+
+-- A role that may not send as any instance has no right in the schema, so it can be dropped.
+
+CREATE OR REPLACE FUNCTION disallow(of_role text, of_instance text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM {schema}.grants WHERE role = of_role AND instance = of_instance;
+    IF NOT EXISTS (SELECT 1 FROM {schema}.grants WHERE role = of_role)
+        AND EXISTS (SELECT 1 FROM pg_roles WHERE rolname = of_role)
+    THEN
+        EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {schema} FROM %I', of_role);
+        EXECUTE format('REVOKE USAGE ON SCHEMA {schema} FROM %I', of_role);
+    END IF;
+END $$;
