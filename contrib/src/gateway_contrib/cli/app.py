@@ -53,6 +53,8 @@ def _run(arguments: list[str]) -> int:
     from gateway_contrib.cli.misunderstood import misunderstood  # noqa: PLC0415 - likewise
     from gateway_contrib.cli.stopping import run  # noqa: PLC0415 - likewise
 
+    if not arguments or arguments[0] in app.help_flags:
+        app.resolved_commands()  # the help has the first sentence of each
     try:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:

@@ -1,4 +1,4 @@
-"""The commands of `gateway`, by name."""
+"""The commands of `gateway`, by name; each is imported when it is used, or shown in the help."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ from importlib.metadata import version
 
 from cyclopts import App, Parameter
 
-from gateway_contrib.cli.calling import call
-from gateway_contrib.cli.demo.command import demo
-from gateway_contrib.cli.emulating import emulate
-from gateway_contrib.cli.explain.command import explain_command
-from gateway_contrib.cli.groups.broadcasting import broadcast
-from gateway_contrib.cli.groups.holding import app as group
-from gateway_contrib.cli.inspecting import check, plugins
-from gateway_contrib.cli.outbox import (  # noqa: F401 - commands of `outbox`
-    backing_up,
-    changing,
-    looking,
-    resealing,
-    suspending,
-    taking_part,
-)
-from gateway_contrib.cli.outbox.named import app as outbox
-from gateway_contrib.cli.sending import cancel, delete, edit, send
+_WHERE = {
+    "demo": "demo.command:demo",
+    "send": "sending:send",
+    "edit": "sending:edit",
+    "delete": "sending:delete",
+    "call": "calling:call",
+    "cancel": "sending:cancel",
+    "broadcast": "groups.broadcasting:broadcast",
+    "group": "groups.holding:app",
+    "plugins": "inspecting:plugins",
+    "check": "inspecting:check",
+    "emulate": "emulating:emulate",
+    "outbox": "outbox.commands:app",
+    "explain": "explain.command:explain_command",
+}
 
 app = App(
     name="gateway",
@@ -32,19 +30,5 @@ app = App(
     default_parameter=Parameter(show_default=lambda value: None if value is False else value),
     version=lambda: f"gateway {version('gateway-contrib')}",
 )
-for command in (
-    demo,
-    send,
-    edit,
-    delete,
-    call,
-    cancel,
-    broadcast,
-    group,
-    plugins,
-    check,
-    emulate,
-    outbox,
-):
-    app.command(command)
-app.command(explain_command, name="explain")
+for name, where in _WHERE.items():
+    app.command(f"gateway_contrib.cli.{where}", name=name)

@@ -327,7 +327,13 @@ def _request(
     if kind != "submit":
         room = f"asked {number}"  # no question waits for another
         return Request(
-            kind="ask", number=number, instance_id=instance, room=room, asked=stored, age=age
+            kind="ask",
+            number=number,
+            instance_id=instance,
+            room=room,
+            asked=stored,
+            age=age,
+            outside=True,
         )
     try:
         envelope = from_json(Envelope, decode(stored))
@@ -343,7 +349,7 @@ def _request(
         return Refused(number, f"{type(error).__name__}: {error}")
     return Request(
         kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
-        envelope=envelope, envelope_id=own_id or "", awaited=awaited, age=age,
+        envelope=envelope, envelope_id=own_id or "", awaited=awaited, age=age, outside=True,
     )  # fmt: skip
 
 

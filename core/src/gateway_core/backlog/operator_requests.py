@@ -328,8 +328,8 @@ def _crashed(request: Request, error: Exception) -> str:
 
 
 def _untelling(request: Request, error: GatewayError) -> GatewayError:
-    """The error without the names of other instances, if it goes to who only hands over."""
-    if request.number < 0 or not isinstance(error, UnknownInstance):
+    """The error without the names of other instances, if the request may be from outside."""
+    if not request.outside or not isinstance(error, UnknownInstance):
         return error
     return UnknownInstance(
         [attrs.evolve(each, text=each.text.partition(";")[0]) for each in error.problems]

@@ -407,6 +407,7 @@ class Request:
     awaited   whether the caller of a `submit` waits for its end
     age       seconds since it was asked, by the outbox's clock
     asked     details of a `group` or `ask`, as JSON
+    outside   it may be from who may send as few instances: the answer names no others
     """
 
     kind: str
@@ -418,6 +419,7 @@ class Request:
     envelope_id: str = ""
     awaited: bool = False
     asked: str = ""
+    outside: bool = False
     age: float = 0.0
 
 
