@@ -45,6 +45,8 @@ def waiting(seconds: float | None) -> Verdict:
     return verdict("retryable", "rate_limited", "room", retry_after=seconds)
 
 
+IN_ALBUM = "Bad Request: failed to send message #2 with the error message"
+
 # source -> (operation, status, description, verdict): one line per wording.
 WORDED = {
     "core.telegram.org/api/errors, and tdlib/telegram-bot-api, Client.cpp: what is sent": [
@@ -95,6 +97,15 @@ WORDED = {
         ("upload", 400, "Bad Request: chat not found", ROOM_GONE),
         ("upload", 400, "Bad Request: not enough rights to send photos to the chat",
          verdict("non_retryable", "forbidden")),
+        ("upload", 400, f"{IN_ALBUM} \"WEBPAGE_MEDIA_EMPTY\"", BAD_REQUEST),
+        ("upload", 400, f"{IN_ALBUM} \"file is too big\"", FILE_TOO_LARGE),
+        ("upload", 400, f"{IN_ALBUM} \"CHAT_SEND_PHOTOS_FORBIDDEN\"",
+         verdict("non_retryable", "forbidden")),
+        ("send", 400, f"{IN_ALBUM} \"CHAT_WRITE_FORBIDDEN\"", NO_RIGHTS),
+        ("upload", 403, f"{IN_ALBUM} \"USER_IS_BLOCKED\"", NO_RIGHTS),
+        ("upload", 400, f"{IN_ALBUM} \"MEDIA_CAPTION_TOO_LONG\"", TRY_STRICTER),
+        ("upload", 400, f"{IN_ALBUM} \"TOPIC_CLOSED\"", THREAD_GONE),
+        ("upload", 400, f"{IN_ALBUM} \"something with \"chat not found\" in it\"", BAD_REQUEST),
         ("edit", 400, "Bad Request: there is no text in the message to edit", UNSUPPORTED),
         ("edit", 400, "Bad Request: there is no caption in the message to edit", UNSUPPORTED),
         ("edit", 400, "Bad Request: message media can't be edited", UNSUPPORTED),

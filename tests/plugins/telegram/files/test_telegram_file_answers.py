@@ -5,7 +5,7 @@ import pytest
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.telegram import TelegramEmulator
-from gateway_core import Disposition, Reason
+from gateway_core import Disposition, File, Reason
 
 
 def no(status, words):
@@ -120,6 +120,26 @@ async def test_the_text_of_a_refused_file_goes_alone_if_so_wanted(bot, answering
     assert [("text", "x")] == bot.seen
     assert (f"files refused: {receipt.verdict.raw}",) == receipt.degradations
     assert str(answer.status) in receipt.verdict.raw
+
+
+async def test_the_text_of_an_album_goes_alone_if_one_of_its_files_is_refused(bot, emulator):
+    """Telegram then quotes what is wrong with that file."""
+    emulator.break_url("https://example.com/broken.png")
+    files = [File("https://example.com/a.png"), File("https://example.com/broken.png")]
+    receipt = await bot.send("x", *files, on_file_error="send_text")
+    assert [("text", "x")] == bot.seen
+    assert 'failed to send message #2 with the error message "' in receipt.verdict.raw
+
+
+@pytest.mark.parametrize(
+    "words", ["FILE_REFERENCE_EXPIRED", "Wrong file identifier/HTTP URL specified"]
+)
+async def test_an_album_whose_known_id_is_refused_is_uploaded(bot, answering, words):
+    await bot.send("", "photo")
+    answering(no(400, f'Bad Request: failed to send message #1 with the error message "{words}"'))
+    receipt = await bot.send("", "photo", "video")
+    assert (True, 2) == (receipt.delivered, receipt.attempts)
+    assert [kind for kind, _ in bot.seen] == ["photo", "photo", "video"]
 
 
 @pytest.mark.parametrize(

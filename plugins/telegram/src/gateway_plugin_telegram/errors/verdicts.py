@@ -2,7 +2,8 @@
 
 Telegram has no error codes besides the HTTP status; it describes the error in English whose wording
 changes over time. So `parameters` are read first, then a 429, then the phrases in the description,
-up to its first quotation, and last the other statuses.
+up to its first quotation, and last the other statuses. If the description quotes what is wrong with
+one message of an album, that quotation is read in its place.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ _MAKES = ("send", "upload")
 _TYPING = "call:sendchataction"
 _DELETES = ("delete", "call:deleteMessage")
 _QUOTE = re.compile("[\"\u201c]| '")
+_OF_ALBUM = re.compile(r'failed to send message #[0-9]{1,9} with the error message "')
+"""What precedes the words about one file of an album."""
 
 
 def verdict_of(attempt: Attempt, error: TelegramApiError) -> Verdict:
@@ -157,7 +160,10 @@ def _limited_scope(name: str) -> Scope:
 
 
 def _meaning(error: TelegramApiError) -> Meaning:
-    words = _QUOTE.split(error.description.lower(), maxsplit=1)[0]
+    said = error.description.lower()
+    if of_one := _OF_ALBUM.search(said):
+        said = said[of_one.end() :]
+    words = _QUOTE.split(said, maxsplit=1)[0]
     if error.status in _WORDED:
         for pattern, meaning in _PATTERNS:
             if pattern.search(words):
