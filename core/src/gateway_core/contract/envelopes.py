@@ -71,7 +71,8 @@ class PartRef:
     digest  the digest of what was sent
     files   the message's files, with the platform's ids
     more    ids of further messages from the same request: the rest of an album
-    fixed   no edit can change the message, for example a poll
+    fixed   no edit can change the message, for example a poll, or the rest of an album that a call
+            made
     payload  for a `repeated` part: the platform's own fields for its content. None: the part is not
              `repeated`, or the fields are not known
     """

@@ -142,7 +142,8 @@ def fixed_in(ref: MessageRef) -> str | None:
     """Why no edit can change the message; None: an edit can."""
     if not any(part.fixed for part in ref.parts):
         return None
-    return "a message with a poll or the like cannot be edited: delete it, and send another"
+    what = "a message with a poll or the like, or of several messages that a call made,"
+    return f"{what} cannot be edited: delete it, and send another"
 
 
 def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:

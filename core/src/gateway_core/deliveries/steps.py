@@ -336,7 +336,7 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
         files, more = ((), ()) if step.files is None else (step.left_files, step.files.more)
         if step.kind != "delete":
             digest = step.digest if step.outcome in ARRIVED else ""
-            fixed = step.part is not None and step.part.fixed
+            fixed = step.part.fixed if step.part is not None else _is_besides(step)
             payload = step.payload if step is last else None
             parts.append(
                 _part_ref(
@@ -372,6 +372,11 @@ def made_besides(call: Step, names: Sequence[str]) -> list[Step]:
     for step in steps:
         step.end("delivered")
     return steps
+
+
+def _is_besides(step: Step) -> bool:
+    """Whether it is a further message of a call: an edit has one text, and would delete it."""
+    return step.kind == "call" and step.serial > 0
 
 
 def answering(steps: Sequence[Step], interaction: Interaction) -> None:

@@ -24,7 +24,7 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
-from gateway_plugin_telegram.errors.verdicts import TelegramApiError, is_stale
+from gateway_plugin_telegram.errors.verdicts import TelegramApiError, has_no_text, is_stale
 from gateway_plugin_telegram.ids import is_message_id, message_id
 from gateway_plugin_telegram.kinds.requests import kind_of, kind_request
 from gateway_plugin_telegram.media.kinds import DOCUMENT
@@ -33,6 +33,7 @@ from gateway_plugin_telegram.media.requests import (
     caption_place,
     edit_files_request,
     file_in,
+    text_as_caption_request,
     upload_request,
 )
 from gateway_plugin_telegram.requests import (
@@ -106,7 +107,13 @@ class TelegramSession:
             result = await self._sent(edit_files_request(attempt, self._refused))
             learned = self._learned([result], attempt) if attempt.part is not None else ()
             return Answer(message_id=attempt.message_id, files=learned)
-        await self._result(edit_request(attempt))
+        try:
+            await self._result(edit_request(attempt))
+        except TelegramApiError as error:
+            if not has_no_text(error) or "media" in attempt.payload:
+                raise
+            # The message has a file of which its ref does not know.
+            await self._result(text_as_caption_request(attempt))
         return Answer(message_id=attempt.message_id)
 
     async def _upload(self, attempt: Attempt) -> Answer:

@@ -155,7 +155,8 @@ async def edit(session: api.TelegramSession, attempt: Attempt) -> Answer:
     """Give a message a new text with editMessageText, or only new buttons.
 
     A message with a file gets a new caption with editMessageCaption, or a new file with
-    editMessageMedia. An edit cannot remove a file, or change the files of an album.
+    editMessageMedia. If its ref does not know of the file, Telegram first refuses the text. An edit
+    cannot remove a file, or change the files of an album.
 
     Telegram removes an inline keyboard that the request does not repeat.
     """

@@ -4,7 +4,7 @@ import attrs
 import pictures
 import pytest
 
-from gateway_core import DeliveryError, File, Invalid, KeyRef, Reason
+from gateway_core import Button, Call, DeliveryError, File, Invalid, KeyRef, MessageRef, Reason
 
 KEYBOARD = {"reply_markup": {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}}
 
@@ -140,3 +140,65 @@ async def test_the_files_of_an_album_stay(bot, make):
     kept = [attrs.evolve(file, digest="") for file in part.files]
     await bot.gateway.edit(receipt.ref, "new", files=kept)
     assert [("photo", "new"), ("video", "")] == bot.seen
+
+
+URL = "https://example.com/a.png"
+
+
+async def test_a_picture_that_a_call_made_gets_another_caption(bot):
+    """Its ref does not know of the file; neither do the refs of its edits."""
+    made = await bot.gateway.call("support", "7", "sendPhoto", {"photo": URL, "caption": "old"})
+    edited = await bot.gateway.edit(made.ref, "**new**", extra=KEYBOARD)
+    assert [("photo", "new")] == bot.seen
+    [message] = bot.messages
+    assert [{"type": "bold", "offset": 0, "length": 3}] == list(bot.content(message).entities)
+    assert KEYBOARD["reply_markup"] == bot.content(message).keyboard
+    await bot.gateway.edit(edited.ref, "newer")
+    assert [("photo", "newer")] == bot.seen
+    assert ["editMessageText", "editMessageCaption"] == bot.asked[-2:]
+
+
+async def test_a_picture_whose_button_was_pressed_gets_another_caption(bot):
+    await bot.send("Approve?", "photo", buttons=[Button("Yes", "y")])
+    event = bot.emulator.people.press("7", bot.messages[0].id, "y")
+    ref = MessageRef.at("support", bot.gateway.address("support", event))
+    await bot.gateway.edit(ref, "Approved", buttons=())
+    assert [("photo", "Approved")] == bot.seen
+    assert bot.content(bot.messages[0]).keyboard is None
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "reason"),
+    [("x" * 1_025, None, Reason.TOO_LONG), ("text alone", (), Reason.UNSUPPORTED)],
+)
+async def test_what_is_no_caption_does_not_become_one(bot, text, files, reason):
+    await bot.send("old", "photo")
+    event = bot.emulator.people.press("7", bot.messages[0].id, "y")
+    ref = MessageRef.at("support", bot.gateway.address("support", event))
+    assert reason is await refused(bot, ref, text, files)
+    assert [("photo", "old")] == bot.seen
+
+
+async def test_a_location_that_a_call_made_has_no_caption(bot):
+    place = {"latitude": 52.5, "longitude": 13.4}
+    made = await bot.gateway.call("support", "7", "sendLocation", place)
+    assert Reason.UNSUPPORTED is await refused(bot, made.ref, "new", None)
+
+
+async def test_an_edit_deletes_no_picture_of_an_album_that_a_call_made(bot):
+    """It has one text for several messages, and would delete all but the first."""
+    media = [{"type": "photo", "media": URL, "caption": "old"}, {"type": "photo", "media": URL}]
+    call = Call(
+        instance_id="support",
+        external_room_id="7",
+        method="sendMediaGroup",
+        arguments={"media": media},
+    )
+    ticket = await bot.gateway.submit(call)
+    assert Reason.UNSUPPORTED is await refused(bot, ticket, "new", None)
+    made = await ticket.receipt()
+    with pytest.raises(Invalid, match="several messages that a call made"):
+        await bot.gateway.edit(made.ref, "new")
+    assert [("photo", "old"), ("photo", "")] == bot.seen
+    await bot.gateway.delete(made.ref)
+    assert [] == bot.messages

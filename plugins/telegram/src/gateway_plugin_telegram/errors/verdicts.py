@@ -23,6 +23,7 @@ from gateway_plugin_telegram.errors.wording import (
     FILE_UNKNOWN,
     MESSAGE_GONE,
     NO_RIGHTS,
+    NO_TEXT,
     PHRASES,
     STATUSES,
     UNCHANGED,
@@ -113,6 +114,11 @@ def _of_files(verdict: Verdict, attempt: Attempt, error: TelegramApiError) -> Ve
 def is_stale(error: TelegramApiError) -> bool:
     """Whether Telegram refused the id of an earlier upload, whose bytes can be sent instead."""
     return error.reused and _meaning(error) is FILE_UNKNOWN
+
+
+def has_no_text(error: TelegramApiError) -> bool:
+    """Whether the message to edit has no text; it may have a caption."""
+    return _meaning(error) is NO_TEXT
 
 
 def _is_limit(error: TelegramApiError) -> bool:

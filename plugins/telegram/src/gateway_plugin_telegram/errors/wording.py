@@ -64,6 +64,8 @@ DELETED_AT_ONCE = attrs.evolve(MESSAGE_GONE, dispatched="unknown")
 UNAUTHORIZED = Meaning(ErrorClass.FATAL, Reason.UNAUTHORIZED, Scope.INSTANCE)
 FROZEN = attrs.evolve(UNAUTHORIZED, reason=Reason.FORBIDDEN)
 UNSUPPORTED = final(Reason.UNSUPPORTED)
+NO_TEXT = final(Reason.UNSUPPORTED)
+"""The message to edit has no text; it may have a caption."""
 TOO_LARGE = bad_file(Reason.TOO_LONG)
 BAD_FILE = bad_file(Reason.BAD_REQUEST)
 NO_SUCH_FILES = bad_file(Reason.FORBIDDEN)
@@ -198,11 +200,11 @@ PHRASES: Mapping[str, Meaning] = {
             ),
         ),
         (LEFT_BEHIND, (STAYED,)),
+        (NO_TEXT, ("there is no text in the message to edit",)),
         (
             UNSUPPORTED,
             (
                 FIXED,
-                "there is no text in the message to edit",
                 "there is no caption in the message to edit",
                 "message media can't be edited",
                 "can't change media type in the album",

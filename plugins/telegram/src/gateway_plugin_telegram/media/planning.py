@@ -84,7 +84,7 @@ def _part(
         "media": [_shown(files[place], kind) for place, kind in zip(group, kinds, strict=True)]
     }
     if caption is not None:
-        payload |= _as_caption(caption.payload)
+        payload |= as_caption(caption.payload)
     if silent:
         payload["disable_notification"] = True
     lost = [
@@ -112,7 +112,8 @@ def _lost(file: File, kind: Kind) -> Iterator[str]:
         yield SPOILER_LOST
 
 
-def _as_caption(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+def as_caption(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A text's content as a caption."""
     entities = payload.get("entities")
     caption = {"caption": payload["text"]}
     return {**caption, "caption_entities": entities} if entities else caption

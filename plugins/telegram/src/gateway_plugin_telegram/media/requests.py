@@ -14,6 +14,7 @@ from gateway_core.authors import Attempt, Upload
 from gateway_plugin_telegram.errors.verdicts import TelegramApiError
 from gateway_plugin_telegram.errors.wording import FIXED
 from gateway_plugin_telegram.media.kinds import KINDS, VOICE
+from gateway_plugin_telegram.media.planning import as_caption
 from gateway_plugin_telegram.methods import ALBUM_EXTRA, FILE_EXTRA
 from gateway_plugin_telegram.requests import (
     Request,
@@ -99,8 +100,7 @@ def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
     if attempt.part is None:
         return edit_request(attempt)
     if all(upload.held for upload in attempt.files):
-        values = {**attempt.payload, **message(attempt, "edit")}
-        return Request("editMessageCaption", {**fields_of("editMessageCaption", values), **extra})
+        return _caption_request(attempt, attempt.payload, extra)
     [kind, *_] = [KINDS[shown["type"]] for shown in attempt.payload["media"]]
     if several or kind is VOICE:
         raise _fixed("the files of an album" if several else "a file into a voice note")
@@ -108,6 +108,19 @@ def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
     values = {**message(attempt, "edit"), "media": _album(attempt, sources)[0]}
     fields = fields_of("editMessageMedia", values)
     return sources.request("editMessageMedia", {**fields, **extra})
+
+
+def text_as_caption_request(attempt: Attempt) -> Request:
+    """EditMessageCaption with the part's text. Raises as `edit_request` does."""
+    extra = keyboard_edit(attempt, FILE_EXTRA)
+    return _caption_request(attempt, as_caption(attempt.payload), extra)
+
+
+def _caption_request(
+    attempt: Attempt, payload: Mapping[str, Any], extra: Mapping[str, Any]
+) -> Request:
+    values = {**payload, **message(attempt, "edit")}
+    return Request("editMessageCaption", {**fields_of("editMessageCaption", values), **extra})
 
 
 def caption_place(attempt: Attempt) -> int:

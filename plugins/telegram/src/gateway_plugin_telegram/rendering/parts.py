@@ -73,4 +73,6 @@ def _switches(envelope: Send | Edit) -> Mapping[str, object]:
         fields["link_preview_options"] = {"is_disabled": True}
     if isinstance(envelope, Send) and envelope.silent:
         fields["disable_notification"] = True
+    if isinstance(envelope, Edit) and envelope.files == ():
+        fields["media"] = []  # not sent: the text shall not become a caption
     return fields
