@@ -279,7 +279,7 @@ async def test_an_album_of_telegram_has_its_buttons_under_the_text(autojump_cloc
         await gateway.send("bot", channel.room, "Two", files=[PICTURE, PICTURE], buttons=ASKED)
         assert ["", "", "Two"] == [text for text, _ in seen(emulator, channel)]
         assert SHOWN == seen(emulator, channel)[-1][1]
-        with pytest.raises(Invalid, match="an album cannot have this"):
+        with pytest.raises(Invalid, match="buttons: an album cannot have buttons"):
             await gateway.send("bot", channel.room, "", files=[PICTURE, PICTURE], buttons=ASKED)
         album = await gateway.send("bot", channel.room, "Two", files=[PICTURE, PICTURE])
         with pytest.raises(DeliveryError) as failed:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_core import File, Instance, Invalid, Secret, Send
+from gateway_core import Button, File, Instance, Invalid, Secret, Send
 from gateway_plugin_telegram import TelegramSettings, hooks
 
 KEYBOARD = {"reply_markup": {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}}
@@ -100,11 +100,21 @@ async def test_buttons_go_with_the_caption_of_one_file(bot):
     assert KEYBOARD["reply_markup"] == bot.content(bot.messages[-1]).keyboard
 
 
-async def test_buttons_without_a_message_that_takes_them_are_refused(bot):
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"buttons": [Button("Yes", "y")]}, "buttons"),
+        ({"extra": KEYBOARD}, "buttons"),
+        ({"extra": {"reply_markup": {"keyboard": [["Yes"]]}}}, "extra.reply_markup"),
+        ({"extra": {"suggested_post_parameters": {}}}, "extra.suggested_post_parameters"),
+    ],
+)
+async def test_buttons_without_a_message_that_takes_them_are_refused(bot, given, place):
     with pytest.raises(Invalid) as raised:
-        await bot.send("", "photo", "photo", extra=KEYBOARD)
+        await bot.send("", "photo", "photo", **given)
     [problem] = raised.value.problems
-    assert "extra.reply_markup" == problem.place
+    assert place == problem.place
+    assert ("`extra.reply_markup`" in problem.text) == (place == "buttons")
     assert [] == bot.asked
 
 

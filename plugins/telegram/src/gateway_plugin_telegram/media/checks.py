@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from gateway_core.authors import Edit, File, MessageRef, Problem, Send
 from gateway_plugin_telegram.media.kinds import DOCUMENT, PHOTO, VOICE, Kind, kind_of, media_type_of
 from gateway_plugin_telegram.media.planning import albums, not_for_albums
+from gateway_plugin_telegram.requests import stands_on_message
 from gateway_plugin_telegram.settings import MB, TelegramSettings
 
 FETCHED_DOCUMENTS = ("application/pdf", "application/zip", "image/gif")
@@ -37,10 +38,17 @@ def file_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator
         for words in check(settings, file, kind):
             yield Problem(f"files.{place}", words)
     if files and len(albums(files)[-1]) > 1 and not envelope.text.strip():
-        for name in not_for_albums(envelope):
-            yield Problem(f"extra.{name}", "an album cannot have this without a text: add one")
+        yield from _not_on_albums(envelope)
     if isinstance(envelope, Edit):
         yield from _album_problems(envelope)
+
+
+def _not_on_albums(envelope: Send | Edit) -> Iterator[Problem]:
+    for name in not_for_albums(envelope):
+        place, what = f"extra.{name}", "this"
+        if stands_on_message((envelope.extra or {}).get(name)):
+            place, what = "buttons", f"buttons (`{place}`)"
+        yield Problem(place, f"an album cannot have {what} without a text: add one")
 
 
 def _uploaded(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str]:
