@@ -11,6 +11,8 @@ from gateway_plugin_telegram.kinds.checks import kind_problems
 from gateway_plugin_telegram.kinds.planning import has_kind
 from gateway_plugin_telegram.kinds.table import KINDS
 from gateway_plugin_telegram.media.checks import file_problems
+from gateway_plugin_telegram.media.kinds import ABOVE
+from gateway_plugin_telegram.media.planning import method_of
 from gateway_plugin_telegram.methods import (
     EDIT_EXTRA,
     KIND_EXTRA,
@@ -19,6 +21,7 @@ from gateway_plugin_telegram.methods import (
     SEND_EXTRA,
 )
 from gateway_plugin_telegram.rendering.native import read
+from gateway_plugin_telegram.rendering.parts import parts_of
 from gateway_plugin_telegram.rendering.plain import is_blank
 from gateway_plugin_telegram.requests import names_its_own, stands_on_message
 from gateway_plugin_telegram.settings import TelegramSettings
@@ -48,14 +51,14 @@ def problems_of(settings: TelegramSettings, envelope: Envelope) -> list[Problem]
     """Every problem of the envelope, each with the name of its field."""
     found = [] if _has_no_room(envelope) else list(_room_problems(envelope.external_room_id))
     if isinstance(envelope, Send):
-        found += _content_problems(envelope)
+        found += _content_problems(settings, envelope)
         found += [*kind_problems(settings, envelope), *file_problems(settings, envelope)]
         found += _thread_problems(envelope.thread_id)
         found += _message_problems("reply_to", envelope.reply_to)
     elif isinstance(envelope, Edit) and envelope.only_buttons:
         found += _target_problems(envelope)
     elif isinstance(envelope, Edit):
-        found += [*_content_problems(envelope), *_target_problems(envelope)]
+        found += [*_content_problems(settings, envelope), *_target_problems(envelope)]
         found += [*kind_problems(settings, envelope), *file_problems(settings, envelope)]
         found += _keyboard_problems(envelope)
     elif isinstance(envelope, Delete):
@@ -88,7 +91,7 @@ def _message_problems(place: str, message: str | None) -> Iterator[Problem]:
         yield Problem(place, "a message's id is a positive number, in some groups -7:12")
 
 
-def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
+def _content_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator[Problem]:
     shown = envelope.text
     if envelope.format == "native":
         native = read(envelope.text, mentions=True)
@@ -99,11 +102,22 @@ def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
         yield Problem("text", "has nothing visible, which Telegram refuses as empty")
     for name in sorted(OWNED.intersection(envelope.extra or ())):
         yield Problem(f"extra.{name}", "is set by the gateway: leave it out")
+    yield from _unknown_fields(settings, envelope)
+
+
+def _unknown_fields(settings: TelegramSettings, envelope: Send | Edit) -> Iterator[Problem]:
+    """Fields of `extra` that the method of the message's last part does not know."""
     known = SEND_EXTRA if isinstance(envelope, Send) else EDIT_EXTRA
     method = "sendMessage" if isinstance(envelope, Send) else "editMessageText"
     if has_kind(envelope):
         known, method = KIND_EXTRA, "a message of this kind"
-    for name in sorted(set(envelope.extra or ()) - OWNED - known - KINDS.keys()):
+    unknown = set(envelope.extra or ()) - OWNED - known - KINDS.keys()
+    if unknown and not has_kind(envelope) and _has_files(envelope):
+        method, more = "editMessageCaption", frozenset({ABOVE})
+        if isinstance(envelope, Send):
+            method, more = method_of(parts_of(settings, envelope, "as_asked")[-1])
+        unknown -= more
+    for name in sorted(unknown):
         yield Problem(f"extra.{name}", f"{method} has no such parameter")
 
 

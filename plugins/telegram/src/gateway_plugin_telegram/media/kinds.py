@@ -24,6 +24,7 @@ class Kind:
     types     media types that are sent as such
     album     kinds of the same word go into one album; empty: into none
     conceals  whether a spoiler can hide it
+    takes     fields of its method, beyond those of a text's, that `extra` may set
     """
 
     name: str
@@ -32,7 +33,11 @@ class Kind:
     types: frozenset[str] = frozenset()
     album: str = ""
     conceals: bool = False
+    takes: frozenset[str] = frozenset()
 
+
+ABOVE = "show_caption_above_media"
+_SIZED = frozenset({"duration", "height", "width"})
 
 PHOTO = Kind(
     name="photo",
@@ -41,14 +46,22 @@ PHOTO = Kind(
     types=frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp"}),
     album="seen",
     conceals=True,
+    takes=frozenset({ABOVE}),
 )
 VOICE = Kind(
     name="voice",
     called="a voice note",
     method="sendVoice",
     types=frozenset({"audio/ogg", "audio/opus"}),
+    takes=frozenset({"duration"}),
 )
-DOCUMENT = Kind(name="document", called="a document", method="sendDocument", album="document")
+DOCUMENT = Kind(
+    name="document",
+    called="a document",
+    method="sendDocument",
+    album="document",
+    takes=frozenset({"disable_content_type_detection"}),
+)
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
@@ -61,6 +74,7 @@ KINDS: Mapping[str, Kind] = {
             types=frozenset({"video/mp4"}),
             album="seen",
             conceals=True,
+            takes=_SIZED | {ABOVE, "cover", "start_timestamp", "supports_streaming"},
         ),
         Kind(
             name="animation",
@@ -68,6 +82,7 @@ KINDS: Mapping[str, Kind] = {
             method="sendAnimation",
             types=frozenset({"image/gif"}),
             conceals=True,
+            takes=_SIZED | {ABOVE},
         ),
         Kind(
             name="audio",
@@ -78,6 +93,7 @@ KINDS: Mapping[str, Kind] = {
                 | {"audio/x-m4a"}
             ),
             album="audio",
+            takes=frozenset({"duration", "performer", "title"}),
         ),
         VOICE,
         DOCUMENT,

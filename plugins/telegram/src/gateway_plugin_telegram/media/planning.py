@@ -16,11 +16,12 @@ from typing import Any
 import attrs
 
 from gateway_core.authors import Edit, File, MessageRef, Part, Send
-from gateway_plugin_telegram.media.kinds import Kind, kind_of
+from gateway_plugin_telegram.media.kinds import ABOVE, KINDS, Kind, kind_of
 from gateway_plugin_telegram.methods import ALBUM_EXTRA
 from gateway_plugin_telegram.settings import TelegramSettings
 
 MOST_IN_ALBUM = 10
+_OF_FILES = frozenset[str]().union(*(kind.takes for kind in KINDS.values()))
 
 ALT_LOST = "alternative text"
 SPOILER_LOST = "spoiler"
@@ -73,7 +74,17 @@ def not_for_albums(envelope: Send | Edit) -> list[str]:
 
 
 def _is_other(name: str, value: object) -> bool:
-    return value is not None and name not in ALBUM_EXTRA
+    return value is not None and name not in ALBUM_EXTRA | _OF_FILES
+
+
+def method_of(part: Part) -> tuple[str, frozenset[str]]:
+    """The method that sends a text or files, and what `extra` may set beyond a text's fields."""
+    kinds = [KINDS[shown["type"]] for shown in part.payload.get("media", ())]
+    if not kinds:
+        return "sendMessage", frozenset()
+    if len(kinds) == 1:
+        return kinds[0].method, kinds[0].takes
+    return "sendMediaGroup", frozenset({ABOVE}).intersection(*(kind.takes for kind in kinds))
 
 
 def _part(

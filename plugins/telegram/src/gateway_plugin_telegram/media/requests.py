@@ -13,7 +13,7 @@ import attrs
 from gateway_core.authors import Attempt, Upload
 from gateway_plugin_telegram.errors.verdicts import TelegramApiError
 from gateway_plugin_telegram.errors.wording import FIXED
-from gateway_plugin_telegram.media.kinds import KINDS, VOICE
+from gateway_plugin_telegram.media.kinds import ABOVE, KINDS, VOICE
 from gateway_plugin_telegram.media.planning import as_caption
 from gateway_plugin_telegram.methods import ALBUM_EXTRA, FILE_EXTRA
 from gateway_plugin_telegram.requests import (
@@ -84,7 +84,7 @@ def upload_request(attempt: Attempt, refused: Collection[str]) -> Request:
     else:
         values[kind.name] = named
     fields = fields_of(kind.method, values)
-    return sources.request(kind.method, {**fields, **own_fields(attempt, FILE_EXTRA)})
+    return sources.request(kind.method, {**fields, **own_fields(attempt, FILE_EXTRA | kind.takes)})
 
 
 def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
@@ -119,8 +119,9 @@ def text_as_caption_request(attempt: Attempt) -> Request:
 def _caption_request(
     attempt: Attempt, payload: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> Request:
-    values = {**payload, **message(attempt, "edit")}
-    return Request("editMessageCaption", {**fields_of("editMessageCaption", values), **extra})
+    fields = fields_of("editMessageCaption", {**payload, **message(attempt, "edit")})
+    above = own_fields(attempt, frozenset({ABOVE}))
+    return Request("editMessageCaption", {**fields, **above, **extra})
 
 
 def caption_place(attempt: Attempt) -> int:
@@ -131,13 +132,19 @@ def caption_place(attempt: Attempt) -> int:
 
 def _album(attempt: Attempt, sources: _Sources) -> list[dict[str, Any]]:
     """The `InputMedia` of each file, one of them with the caption."""
+    above = own_fields(attempt, frozenset({ABOVE}))
     items = [
-        {**shown, "media": sources.attached(upload)}
+        {**shown, **_taken(above, shown), "media": sources.attached(upload)}
         for shown, upload in zip(attempt.payload["media"], attempt.files, strict=True)
     ]
     captioned = {name: attempt.payload.get(name) for name in ("caption", "caption_entities")}
     items[caption_place(attempt)] |= {k: v for k, v in captioned.items() if v is not None}
     return items
+
+
+def _taken(fields: Mapping[str, Any], shown: Mapping[str, Any]) -> Mapping[str, Any]:
+    takes = KINDS[shown["type"]].takes
+    return {name: value for name, value in fields.items() if name in takes}
 
 
 def _fixed(what: str) -> TelegramApiError:
