@@ -116,6 +116,20 @@ async def test_a_press_replaces_and_deletes_the_message(slack, autojump_clock):
         slack.emulator.people.press(ROOM, posted["ts"], "yes")
 
 
+async def test_a_press_sends_the_value_of_the_message_s_button(slack, autojump_clock):
+    yes, guide = (
+        {"type": "button", "action_id": name, "text": {"type": "plain_text", "text": "Go"}, **more}
+        for name, more in (("yes", {"value": "y"}), ("guide", {"url": "https://example.org/"}))
+    )
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "Sure?"}, "accessory": yes}
+    blocks = [section, {"type": "actions", "elements": [guide]}]
+    posted = await slack.ask("chat.postMessage", channel=ROOM, text="Sure?", blocks=blocks)
+    press = slack.emulator.people.press
+    for name, pressed in (("yes", "y"), ("guide", None), ("none", None)):
+        assert pressed == address_of(press(ROOM, posted["ts"], name)).pressed
+    assert "n" == address_of(press(ROOM, posted["ts"], "yes", value="n")).pressed
+
+
 async def test_an_ephemeral_message_is_changed_by_its_press_only(slack, autojump_clock):
     answer = await slack.ask("chat.postEphemeral", channel=ROOM, user="U024BE7LH", text="psst")
     ts = answer["message_ts"]

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import trio
 
+from gateway_contrib.emulators.buttons import mappings, text_or_none
 from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.screen import Sight
 from gateway_contrib.emulators.slack.content import accepted
@@ -79,18 +80,21 @@ class People:
         ts: str,
         action_id: str,
         *,
-        value: str = "",
+        value: str | None = None,
         block_id: str = "actions",
         user: str = SOMEBODY,
     ) -> dict[str, Any]:
         """Let somebody press a message's button; returns a block_actions payload.
 
-        The message may be ephemeral. Raises LookupError if it does not exist.
+        `value` is by default the value of the message's button with this `action_id`. The message
+        may be ephemeral. Raises LookupError if it does not exist.
         """
         channel = self._world.directory.channel(room)
         message = self._message(channel, ts)
         url = self._base() + self._urls.response("actions", channel, user, message)
         trigger = self._trigger(channel, user, "the button shows a warning")
+        if value is None:
+            value = _value_of(message, action_id)
         action = payloads.action(action_id, block_id, value, self._world.ts())
         return payloads.pressed(
             channel, user, message, shown(self._world, message), action, url, trigger
@@ -156,3 +160,12 @@ class People:
 
     def _posix(self) -> int:
         return int(self._world.clock.posix())
+
+
+def _value_of(message: Message, action_id: str) -> str:
+    """The value of the message's button with this `action_id`; empty if it has none."""
+    for block in mappings(message.fields.get("blocks")):
+        for element in mappings([*mappings(block.get("elements")), block.get("accessory")]):
+            if element.get("action_id") == action_id:
+                return text_or_none(element.get("value")) or ""
+    return ""
