@@ -83,6 +83,19 @@ def test_files_go_with_a_caption_or_without(program, tmp_path):
 
 
 @pytest.mark.parametrize("program", ["telegram"], indirect=True)
+def test_what_is_no_photo_goes_as_a_document(program, tmp_path):
+    """The error advises the option."""
+    (tmp_path / "narrow.png").write_bytes(png(210, 10))
+    to = ("--instance", "bot", "--room", ROOMS["telegram"], "--file-attach", "narrow.png")
+    code, _, err = program("send", *to)
+    assert (2, True) == (code, "set as_document" in err[-1])
+    code, out, err = program("send", *to, "--as-document")
+    assert (0, []) == (code, err), out
+    [message] = program.emulator.rooms.conversation(ROOMS["telegram"])
+    assert ["narrow.png"] == [file.name for file in message.files]
+
+
+@pytest.mark.parametrize("program", ["telegram"], indirect=True)
 def test_the_text_of_a_refused_file_goes_alone_if_so_wanted(program, tmp_path):
     (tmp_path / "cat.png").write_bytes(png())
     room, words = ROOMS["telegram"], "Bad Request: IMAGE_PROCESS_FAILED"

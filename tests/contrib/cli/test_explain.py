@@ -297,6 +297,12 @@ def test_files_are_told_with_the_messages_that_they_go_with(explained, attached)
     assert [3] == [budget["tokens"] for budget in chat]
 
 
+def test_files_as_documents_are_told_as_such(explained, attached):
+    plan = explained(*attached[:2], "--as-document", "--channel", "telegram")["telegram"]
+    [piece] = plan["pieces"]
+    assert [("document", "1.png")] == [(file["kind"], file["name"]) for file in piece["files"]]
+
+
 def test_files_are_seen_in_text_on_the_page_and_in_the_picture(program, attached, tmp_path):
     to = ("--html", "page.html", "--svg", "picture.svg")
     code, out, err = program("explain", *attached, "--caption", "**Cats**", *to)

@@ -76,6 +76,10 @@ Attached = Annotated[
         help="A picture or other file to send along; may be given several times.",
     ),
 ]
+AsDocument = Annotated[
+    bool,
+    Parameter(negative=(), help="Send the files to download, not as pictures or players."),
+]
 Shown = Annotated[str | None, Parameter(help="The text, unless --file is given.")]
 
 CONFIG = Path("gateway.toml")
@@ -134,13 +138,16 @@ class Attachments:
 
     file_attach: Attached = ()
     caption: Annotated[str | None, Parameter(help="The text that goes with --file-attach.")] = None
+    as_document: AsDocument = False
 
     @property
     def files(self) -> tuple[SentFile, ...]:
         """The files as an envelope has them: with absolute paths."""
         if any(path.parts[:1] in (("http:",), ("https:",)) for path in self.file_attach):
             raise Ended("--file-attach takes the path of a file; a program can send a URL")
-        return tuple(SentFile(path.absolute()) for path in self.file_attach)
+        return tuple(
+            SentFile(path.absolute(), as_document=self.as_document) for path in self.file_attach
+        )
 
     def words(self, text: str | None, written: Written) -> str:
         """The message's text; with files, it may be a caption or empty."""
