@@ -303,6 +303,11 @@ def test_files_as_documents_are_told_as_such(explained, attached):
     assert [("document", "1.png")] == [(file["kind"], file["name"]) for file in piece["files"]]
 
 
+def test_slack_s_budget_of_files_counts_each_once(explained, attached):
+    budgets = explained(*attached, "--channel", "slack")["slack"]["budgets"]
+    assert [("files.getUploadURLExternal", 3)] == [(b["bucket"], b["tokens"]) for b in budgets]
+
+
 def test_files_are_seen_in_text_on_the_page_and_in_the_picture(program, attached, tmp_path):
     to = ("--html", "page.html", "--svg", "picture.svg")
     code, out, err = program("explain", *attached, "--caption", "**Cats**", *to)

@@ -35,6 +35,12 @@ def test_other_methods_draw_on_their_tier_of_the_workspace(instance, operation, 
     assert (Limit(bucket, count, 60.0, "window"),) == limits(instance, operation)
 
 
+def test_an_upload_draws_on_what_it_asks_once_for_each_file(instance):
+    """The files are shared by one call, which has as many a minute."""
+    assert (Limit("files.getUploadURLExternal", 100, 60.0, "window"),) == limits(instance, "upload")
+    assert TIERS["files.getUploadURLExternal"] == TIERS["files.completeUploadExternal"]
+
+
 @pytest.mark.parametrize("operation", ["call:assistant.threads.setStatus", "call:new.method"])
 def test_typing_and_the_unknown_draw_on_nothing(instance, operation):
     assert () == limits(instance, operation)
