@@ -156,7 +156,7 @@ async def edit(session: api.TelegramSession, attempt: Attempt) -> Answer:
 
     A message with a file gets a new caption with editMessageCaption, or a new file with
     editMessageMedia. If its ref does not know of the file, Telegram first refuses the text. An edit
-    cannot remove a file, or change the files of an album.
+    cannot remove a message's file, or change the files of an album.
 
     Telegram removes an inline keyboard that the request does not repeat.
     """

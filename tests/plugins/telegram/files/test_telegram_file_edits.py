@@ -122,6 +122,15 @@ async def test_a_file_cannot_be_taken_off(bot):
     assert [("photo", "text")] == bot.seen
 
 
+async def test_a_further_file_comes_and_goes_with_a_message_of_its_own(bot, make):
+    receipt = await bot.send("one", "photo")
+    [picture] = receipt.ref.parts[0].files
+    added = await bot.gateway.edit(receipt.ref, "two", files=[picture, make("document")])
+    assert [("photo", ""), ("document", "two")] == bot.seen
+    await bot.gateway.edit(added.ref, "three", files=[picture])
+    assert [("photo", "three")] == bot.seen
+
+
 async def test_a_message_cannot_become_a_voice_note_or_an_album(bot, make):
     receipt = await bot.send("text", "photo")
     assert Reason.UNSUPPORTED is await refused(bot, receipt.ref, "", [make("voice")])
