@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import re
 from io import FileIO
+from pathlib import Path
 
 import pytest
 from full_disk import full
 from pictures import png
+from structlog.testing import capture_logs
 
 from gateway_contrib.emulators.faults import Cut, FaultPlan, Said
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_core import File, Invalid, OutboxError, Reason
+from gateway_core import Disposition, File, Invalid, OutboxError, Reason
 from gateway_core.files import looking, spool
 from gateway_core.files.held import Allowance
 from gateway_core.testing import virtual_wall
@@ -193,6 +195,79 @@ async def test_no_space_without_an_outbox(open_three, channel, monkeypatch, auto
             )
         assert (0, []) == (three.gateway.statistics().accepted, three.texts(channel))
         assert 0 == len(three.gateway._parts.files.spool)
+
+
+LARGE = 1_000_000
+"""Bytes of a file that is stored beside the database."""
+
+
+def cut_off(file):
+    with file.open("r+b") as opened:
+        opened.truncate(LARGE // 2)
+
+
+@pytest.fixture
+def roomy(open_three, tmp_path, autojump_clock):
+    """Opens a gateway with an outbox on the disk, to channels that take such a file."""
+
+    def opened(**more):
+        settings = SqliteSettings(in_thread=False)
+        outbox = SqliteOutbox(tmp_path / "outbox.db", settings, wall_clock=virtual_wall)
+        each = {"telegram": "upload_bytes", "slack": "max_file_size", "discord": "max_file_size"}
+        return open_three(
+            outbox, roomy={name: {setting: 2 * LARGE} for name, setting in each.items()}, **more
+        )
+
+    return opened
+
+
+@ON_EACH
+@pytest.mark.parametrize("harm", [Path.unlink, cut_off], ids=["deleted", "cut off"])
+@pytest.mark.parametrize("on_file_error", ["fail", "send_text"])
+async def test_stored_bytes_that_are_lost(roomy, channel, harm, on_file_error, tmp_path):
+    """The first attempt says so; the account goes on, and so does the text if that is wanted."""
+    async with roomy() as three:
+        ticket = await three.gateway.enqueue(
+            channel, ROOMS[channel], "text",
+            files=[File(bytes(LARGE), name="a.pdf")],
+            not_before=virtual_wall() + 10, on_file_error=on_file_error,
+        )  # fmt: skip
+        [stored] = (tmp_path / "outbox.db.bytes").iterdir()
+        harm(stored)
+        receipt = await ticket.receipt()
+        alone = on_file_error == "send_text"
+        assert ([("text", [])] if alone else []) == three.texts(channel)
+        assert (Disposition.DELIVERED if alone else Disposition.REJECTED) is receipt.disposition
+        assert (1 + alone, False) == (receipt.attempts, receipt.possible_duplicate)
+        verdict = receipt.verdict
+        assert "the bytes of 'a.pdf' are not stored any more" in verdict.raw
+        assert (Reason.BAD_REQUEST, "no", True) == (
+            verdict.reason,
+            verdict.dispatched,
+            verdict.files_refused,
+        )
+
+
+@ON_EACH
+async def test_an_outbox_that_cannot_read_now_is_asked_again(roomy, channel, monkeypatch):
+    """The account works meanwhile, so that only this message waits."""
+    async with roomy() as three:
+        store = three.gateway._parts.files._store
+        read, failures = store.read_bytes, iter([OutboxError("no connection")] * 3)
+
+        async def read_bytes(*where):
+            if (error := next(failures, None)) is not None:
+                raise error
+            return await read(*where)
+
+        monkeypatch.setattr(store, "read_bytes", read_bytes)
+        with capture_logs() as logs:
+            receipt = await three.gateway.send(
+                channel, ROOMS[channel], "text", files=[File(bytes(LARGE), name="a.pdf")]
+            )
+        assert (True, 4) == (receipt.delivered, receipt.attempts)
+        failed = [entry for entry in logs if entry["event"] == "gateway.attempt_failed"]
+        assert [("message", "retry")] * 3 == [(each["scope"], each["then"]) for each in failed]
 
 
 # -- what the platform says

@@ -80,7 +80,8 @@ class Upload:
     file   the file as the envelope describes it; if a message has the file already, with the
            platform's `id`
     open   returns the file's bytes in pieces, from the first on; only one piece is in memory at a
-           time. Raises `OutboxError` if the bytes are no longer there
+           time. Raises `OutboxError` if the bytes cannot be read; if they are lost, core
+           refuses the files, whatever the adapter makes of the error
     known  the platform's id of the same bytes, from an earlier upload of the same account; None:
            there is none, or it was refused. A retryable verdict with reason `bad_request` means
            that the id is useless; the next attempt has none

@@ -10,6 +10,7 @@ from gateway_core.contract.envelopes import Part, PartRef
 from gateway_core.contract.fast_init import fast_evolve
 from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Answer
+from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 
 changed_file = fast_evolve(File)
 
@@ -27,6 +28,7 @@ class StepFiles:
     before  of an edit: those that the message had, and has if the edit fails; None: not known
     ids    the platform's id of each file, once it was sent
     more   ids of further messages that the step has made: the rest of an album
+    lost   why bytes of them can never be sent; empty: none are known to be lost
     """
 
     files: tuple[File, ...]
@@ -35,6 +37,18 @@ class StepFiles:
     before: tuple[File, ...] | None = None
     ids: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
+    lost: str = ""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What a failed attempt means if stored bytes are lost; None: what its error means.
+
+        A request whose body breaks off is never complete, so the platform has not acted.
+        """
+        if not self.lost:
+            return None
+        refused, reason = ErrorClass.NON_RETRYABLE, Reason.BAD_REQUEST
+        return Verdict(error_class=refused, reason=reason, raw=self.lost, files_refused=True)
 
     def learn(self, answer: Answer) -> None:
         """Note what the platform said about the files."""

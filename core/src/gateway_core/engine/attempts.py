@@ -269,7 +269,8 @@ class Attempts:
     def _failed(self, running: RunningAttempt, error: Exception, now: int) -> None:
         lane, delivery, step, attempt, _ = running
         account = lane.room.account
-        verdict = account.hooks.classify_error(account.instance, attempt, error)
+        lost = None if step.files is None else step.files.verdict
+        verdict = lost or account.hooks.classify_error(account.instance, attempt, error)
         account.hooks.failed(account.instance, attempt, error, verdict)
         if attempt.files and (verdict.error_class, verdict.reason) == _STALE:
             self._files.forget(attempt)

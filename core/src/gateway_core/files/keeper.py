@@ -26,9 +26,9 @@ from gateway_core.contract.validators import printable
 from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.files.fetching import Fetching
 from gateway_core.files.held import PIECE, Allowance, Held
-from gateway_core.files.looking import CannotRead, FoundFile, look_at
+from gateway_core.files.looking import CannotRead, FoundFile, look_at, not_stored
 from gateway_core.files.spool import Spool
-from gateway_core.outboxes.stored_bytes import Content
+from gateway_core.outboxes.stored_bytes import BytesLost, Content
 
 LARGE_PIECE = 1 << 22
 """Bytes that are read at once of a file that is handed over."""
@@ -167,15 +167,12 @@ class KeptFiles:
 
     def attach(self, attempt: Attempt, files: StepFiles, moved: Callable[[], None]) -> Attempt:
         """The attempt with its step's files; `moved` is called whenever bytes of them are read."""
-        uploads = [
-            self._upload(attempt.instance_id, file, moved, held=files.held)
-            for file in files.standing
-        ]
+        uploads = [self._upload(attempt.instance_id, file, moved, files) for file in files.standing]
         loses = attempt.operation in ("edit", "revise") and not uploads
         return _changed_attempt(attempt, files=tuple(uploads), loses_files=loses)
 
     def _upload(
-        self, instance_id: str, file: File, moved: Callable[[], None], *, held: bool
+        self, instance_id: str, file: File, moved: Callable[[], None], files: StepFiles
     ) -> Upload:
         known = self._known_id(instance_id, file)
 
@@ -184,9 +181,13 @@ class KeptFiles:
             while offset < file.size:
                 moved()
                 limit = min(PIECE, file.size - offset)
-                piece = await self._store.read_bytes(file.digest, offset, limit)
-                if not piece:
-                    break
+                try:
+                    piece = await self._store.read_bytes(file.digest, offset, limit)
+                    if not piece:
+                        raise BytesLost(f"the bytes {file.digest} end after {offset}")  # noqa: TRY301 - one case
+                except BytesLost as error:
+                    files.lost = f"{not_stored(file)}: {error}"
+                    raise
                 offset += len(piece)
                 yield piece
 
@@ -194,7 +195,7 @@ class KeptFiles:
             there = None if self.spool is None else self.spool.at_hand(file.digest)
             return aclosing(pieces()) if there is None else nullcontext(_AtHand(there, moved))
 
-        return Upload(file=file, open=opened, known=known, held=held)
+        return Upload(file=file, open=opened, known=known, held=files.held)
 
     def _known_id(self, instance_id: str, file: File) -> str | None:
         known, until = self._known.get(_name(instance_id, file), ("", 0.0))

@@ -79,7 +79,12 @@ class _Gone:
         return self
 
     def __next__(self) -> bytes:
-        raise CannotRead(f"the bytes of {_named(self._file.name)} are not stored any more")
+        raise CannotRead(not_stored(self._file))
+
+
+def not_stored(file: File) -> str:
+    """The words for a file whose stored bytes are lost."""
+    return f"the bytes of {_named(file.name)} are not stored any more"
 
 
 def look(file: File, allowance: Allowance | None) -> FoundFile:

@@ -18,7 +18,7 @@ from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.files.held import Held, cut
 from gateway_core.files.looking import in_thread
-from gateway_core.outboxes.stored_bytes import BytesDigest, Content, pieces_of
+from gateway_core.outboxes.stored_bytes import BytesDigest, BytesLost, Content, pieces_of
 
 LARGE = 1 << 18
 """Bytes from which on a file is stored on the disk."""
@@ -95,10 +95,10 @@ class Spool:
         return _Kept(None)
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
-        """Up to `limit` bytes from `offset` on. Raises `OutboxError` if they are not stored."""
+        """Up to `limit` bytes from `offset` on. Raises `BytesLost` and `OutboxError`."""
         kept = self._kept.get(digest)
         if kept is None:
-            raise OutboxError(f"the bytes {digest} are not there")
+            raise BytesLost(f"the bytes {digest} are not there")
         if kept.content is not None:
             await trio.lowlevel.checkpoint()
             whole = kept.content
@@ -106,6 +106,8 @@ class Spool:
             return whole[offset : offset + limit]
         try:
             return await self._read(digest, offset, limit)
+        except FileNotFoundError:
+            raise BytesLost(f"the bytes {digest} are not there") from None
         except OSError as error:
             raise OutboxError(f"the bytes {digest} cannot be read: {error.strerror}") from error
 

@@ -20,7 +20,7 @@ from gateway_core.outboxes.records import (
 )
 from gateway_core.outboxes.spreading import Spreading
 from gateway_core.outboxes.stored_bytes import (
-    BytesDigest, Content, check_digest, digest_of_bytes, pieces_of,
+    BytesDigest, BytesLost, Content, check_digest, digest_of_bytes, pieces_of,
 )
 from gateway_core.outboxes.tenure import Tenure
 from gateway_core.ratelimits.spent import Standing
@@ -40,6 +40,7 @@ __all__ = [
     "OUTBOX_WORKS",
     "STREAMS",
     "BytesDigest",
+    "BytesLost",
     "Call",
     "Content",
     "Delete",

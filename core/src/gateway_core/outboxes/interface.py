@@ -330,6 +330,7 @@ class Outbox(Protocol):
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
         """Up to `limit` of the stored bytes from `offset` on; fewer at their end, none after it.
 
-        Raises `OutboxError` if they are not there or damaged.
+        Raises `BytesLost` if they are not there or damaged: their message's files are then refused.
+        Raises any other `OutboxError` if they cannot be read now: the attempt is repeated.
         """
         ...

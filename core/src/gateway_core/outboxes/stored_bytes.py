@@ -9,6 +9,8 @@ from typing import TypeAlias
 import attrs
 from blake3 import blake3
 
+from gateway_core.contract.errors import OutboxError
+
 Content: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
 """Bytes piece by piece. A plain iterable is read on trio's thread: it must not wait for a disk.
 
@@ -16,6 +18,10 @@ The caller closes an asynchronous generator that it gives: a cancelled call may 
 """
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class BytesLost(OutboxError):
+    """Stored bytes are not there, or are damaged: reading them again would not help."""
 
 
 class BytesDigest:

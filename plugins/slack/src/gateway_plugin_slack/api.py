@@ -15,7 +15,15 @@ import attrs
 import structlog
 import trio
 
-from gateway_core.authors import Answer, Attempt, Identity, Secret, TransportError, Upload
+from gateway_core.authors import (
+    Answer,
+    Attempt,
+    Identity,
+    Secret,
+    TransportError,
+    UnreadableSource,
+    Upload,
+)
 from gateway_core.http import (
     HttpClient,
     RawBody,
@@ -225,7 +233,9 @@ class SlackSession:
             for upload in uploads:
                 ids.append(await self._upload(upload))  # noqa: PERF401 - some may be there already
         except TransportError as error:
-            raise TransportError(error.text, dispatched="no") from error
+            own = isinstance(error, UnreadableSource)
+            kind = UnreadableSource if own else TransportError
+            raise kind(error.text, dispatched="no") from error
         except SlackApiError as error:
             if error.status < SERVER_ERROR:
                 raise

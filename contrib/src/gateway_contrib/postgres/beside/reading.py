@@ -15,7 +15,14 @@ from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.adopting import PIECE, piece_place
 from gateway_contrib.postgres.names import members_place, name_of, text_out
 from gateway_core import Invalid
-from gateway_core.outboxes import FormatVersionError, GroupState, Member, OutboxError, Receipt
+from gateway_core.outboxes import (
+    BytesLost,
+    FormatVersionError,
+    GroupState,
+    Member,
+    OutboxError,
+    Receipt,
+)
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
@@ -126,11 +133,11 @@ def failed(
 
 
 def bytes_at(connection: Connection, seals: Seals, digest: str, offset: int, limit: int) -> bytes:
-    """Some of the bytes. Raises `OutboxError` if they are not there or damaged."""
+    """Some of the bytes. Raises `BytesLost` if they are not there or damaged."""
     sql = "SELECT size, upload FROM bytes WHERE digest = %s"
     row = connection.execute(sql, (digest,)).fetchone() if "\0" not in digest else None
     if row is None:
-        raise OutboxError(f"the bytes {digest} are not there")
+        raise BytesLost(f"the bytes {digest} are not there")
     size, upload = row
     end = min(size, offset + limit)
     if end <= offset:
@@ -145,9 +152,9 @@ def bytes_at(connection: Connection, seals: Seals, digest: str, offset: int, lim
             for number, key, content in rows
         ]
     except Invalid as error:
-        raise OutboxError(f"the bytes {digest} cannot be read: {error}") from None
+        raise BytesLost(f"the bytes {digest} cannot be read: {error}") from None
     found = b"".join(opened)
     some = found[offset - first * PIECE : end - first * PIECE]
     if len(some) != end - offset:
-        raise OutboxError(f"the bytes {digest} cannot be read: a piece of them is missing")
+        raise BytesLost(f"the bytes {digest} cannot be read: a piece of them is missing")
     return some

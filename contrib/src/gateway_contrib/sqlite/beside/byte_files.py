@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway_contrib.durable.sealing.keyring import Keyring
-from gateway_core.outboxes import BytesDigest, OutboxError
+from gateway_core.outboxes import BytesDigest, BytesLost
 
 SEGMENT = 1 << 16
 """Bytes that are sealed together."""
@@ -147,10 +147,10 @@ def header(key: str) -> bytes:
 
 
 def key_in(file: int) -> str:
-    """The id of the key that an open file is sealed with. Raises `OutboxError`."""
+    """The id of the key that an open file is sealed with. Raises `BytesLost`."""
     begin = os.pread(file, HEADER, 0)
     if len(begin) < HEADER or not begin.startswith(_MAGIC):
-        raise OutboxError("the file is damaged: it does not begin as those of an outbox do")
+        raise BytesLost("the file is damaged: it does not begin as those of an outbox do")
     return begin[len(_MAGIC) :].decode("ascii", "replace").strip()
 
 
@@ -166,7 +166,7 @@ def segment_at(file: int, keyring: Keyring, key: str, digest: str, size: int, wh
     last = which == segments_of(size) - 1
     opened = keyring.open_bytes(key, place_of(digest, which, last=last), sealed)
     if len(opened) != min(SEGMENT, size - which * SEGMENT):
-        raise OutboxError("the file is damaged: it is too short")
+        raise BytesLost("the file is damaged: it is too short")
     return opened
 
 

@@ -28,6 +28,7 @@ from gateway_contrib.sqlite.beside.byte_files import (
 )
 from gateway_core import Invalid
 from gateway_core.outboxes import (
+    BytesLost,
     FormatVersionError,
     GroupState,
     Member,
@@ -145,11 +146,11 @@ class BesideReader:
         return any(each is not None and each[0] == room for each in members)
 
     def bytes_at(self, digest: str, offset: int, limit: int) -> bytes:
-        """Some of the bytes. Raises `OutboxError` if they are not there or damaged."""
+        """Some of the bytes. Raises `BytesLost` if they are not there or damaged."""
         sql = "SELECT size, key, content FROM bytes WHERE digest = ?"
         rows: list[Row] = self._db.execute(sql, (digest,)).fetchall()
         if not rows:
-            raise OutboxError(f"the bytes {digest} are not there")
+            raise BytesLost(f"the bytes {digest} are not there")
         size, key, content = rows[0]
         end = min(size, offset + limit)
         try:
@@ -158,9 +159,9 @@ class BesideReader:
                 return self._keyring.open_bytes(key, place, content)[offset:end]
             return self._in_file(digest, size, offset, end)
         except FileNotFoundError:
-            raise OutboxError(f"the bytes {digest} are not there") from None
+            raise BytesLost(f"the bytes {digest} are not there") from None
         except Invalid as error:
-            raise OutboxError(f"the bytes {digest} cannot be read: {error}") from None
+            raise BytesLost(f"the bytes {digest} cannot be read: {error}") from None
 
     def _in_file(self, digest: str, size: int, offset: int, end: int) -> bytes:
         if end <= offset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from gateway_core.contract.errors import OutboxError
+from gateway_core.outboxes.stored_bytes import BytesLost
 
 
 class MemoryBytes:
@@ -47,13 +47,13 @@ class MemoryBytes:
             self.unpin(digest)
 
     def get(self, digest: str) -> bytes:
-        """All bytes of that digest. Raises `OutboxError` if they are not stored."""
+        """All bytes of that digest. Raises `BytesLost` if they are not stored."""
         if digest not in self._contents:
-            raise OutboxError(f"the bytes {digest} are not there")
+            raise BytesLost(f"the bytes {digest} are not there")
         return self._contents[digest]
 
     def check(self, digests: Iterable[str]) -> None:
-        """Raises `OutboxError` unless the bytes of all digests are stored."""
+        """Raises `BytesLost` unless the bytes of all digests are stored."""
         for digest in digests:
             self.get(digest)
 
