@@ -19,6 +19,7 @@ from gateway_contrib.sqlite.schema import number
 from gateway_contrib.sqlite.sealing import anew
 from gateway_contrib.sqlite.sealing.alone import reseal_alone
 from gateway_core import Disposition, OutboxError
+from gateway_core.outboxes import BytesLost
 from gateway_core.testing.outbox_contract import START, Entries, receipt_of
 from gateway_core.testing.records_contract.making import (
     Stored,
@@ -276,10 +277,59 @@ async def damaged(path, damage, *keys):
         await store(outbox, *BOTH)
         await outbox.append(using(entry, *BOTH), nothing)
         damage(path)
-        with pytest.raises(OutboxError):
+        with pytest.raises(BytesLost):
             await outbox.read_bytes(LARGE.digest, 0, 1 << 20)
         assert await whole(outbox, SMALL)
         await outbox.append(entry("goes on"), nothing)
+
+
+@pytest.mark.parametrize("name", ["gone", "shorter", "cut at a segment", "empty"])
+async def test_bytes_of_another_size_are_stored_anew(path, keys, name):
+    """So that messages that wait have them again, and the next ones."""
+    entry = Entries()
+    async with kept_at(path, *keys) as outbox:
+        await store(outbox, LARGE)
+        await outbox.append(using(entry, LARGE), nothing)
+        DAMAGES[name](path)
+        await store(outbox, LARGE)
+        assert await whole(outbox, LARGE)
+        one = using(entry, LARGE)
+        await outbox.append(one, nothing)
+        outbox.finished(receipt_of(one))
+        await outbox.flush()
+    async with kept_at(path, *keys) as outbox:
+        assert await whole(outbox, LARGE)
+        assert ([LARGE.digest], 1) == (names(path), rows(path, "bytes"))
+
+
+async def test_small_bytes_of_another_size_are_stored_anew(path, keys):
+    entry = Entries()
+    async with kept_at(path, *keys) as outbox:
+        await store(outbox, SMALL)
+        await outbox.append(using(entry, SMALL), nothing)
+    database = apsw.Connection(str(path))
+    database.execute("UPDATE bytes SET content = substr(content, 1, 7)")
+    database.close()
+    async with kept_at(path, *keys) as outbox:
+        await store(outbox, SMALL)
+        assert await whole(outbox, SMALL)
+
+
+async def test_who_cannot_replace_damaged_bytes_leaves_them_missing(path, keys):
+    """Its file goes with the next opening."""
+    entry = Entries()
+    async with kept_at(path, *keys) as outbox:
+        await store(outbox, LARGE)
+        await outbox.append(using(entry, LARGE), nothing)
+        DAMAGES["shorter"](path)
+        with pytest.raises(ValueError, match="digest"):
+            await outbox.store_bytes(LARGE.digest, [b"of another digest"])
+        with pytest.raises(BytesLost, match="are not there"):
+            await outbox.read_bytes(LARGE.digest, 0, 1)
+    async with kept_at(path, *keys) as outbox:
+        assert [] == names(path)
+        await store(outbox, LARGE)
+        assert await whole(outbox, LARGE)
 
 
 async def test_a_backup_has_the_files_of_its_moment(path, tmp_path, keys, monkeypatch):

@@ -28,9 +28,10 @@ OPEN = 64
 
 @attrs.define(eq=False)
 class _Kept:
-    """Bytes, and how many uses they have. `content` None: the bytes are in the folder."""
+    """Bytes, and how many uses they have. `content` None: `size` bytes are in the folder."""
 
     content: bytes | Held | None
+    size: int = 0
     uses: int = 1
 
 
@@ -52,31 +53,55 @@ class Spool:
     async def store_bytes(self, digest: str, content: Content) -> None:
         """Store bytes for one more use.
 
-        One file at a time, since all wait for the same disk. Bytes held in memory do not wait.
+        One file at a time, since all wait for the same disk. Bytes held in memory do not wait. If
+        the stored bytes have another size than theirs, they are stored anew, for their other uses
+        as well.
+
         Raises ValueError if the digest is not that of the bytes, `OutboxError` if the disk is full.
         """
-        if _are_held(content, digest) and not self._storing.locked():
-            self._kept.setdefault(digest, _Kept(content, 0)).uses += 1
+        kept = self._kept.get(digest)
+        is_on_disk = kept is not None and kept.content is None
+        if _are_held(content, digest) and not is_on_disk and not self._storing.locked():
+            self._kept.setdefault(digest, _Kept(content, uses=0)).uses += 1
             return
         async with self._storing:
             kept = self._kept.get(digest)
             if kept is not None:
                 kept.uses += 1
-                return
+                if self._is_whole(digest, kept):
+                    return
+                self._remove(digest)
             try:
-                self._kept[digest] = await self._take_in(digest, content)
-            except OSError as error:
+                taken = await self._take_in(digest, content)
+            except BaseException as error:
+                self.let_go(digest)
+                if not isinstance(error, OSError):
+                    raise
                 text = f"cannot store a file: {error.strerror or error}"
                 raise OutboxError(text) from error
+            if kept is None:
+                self._kept[digest] = taken
+            else:
+                kept.content, kept.size = taken.content, taken.size
+
+    def _is_whole(self, digest: str, kept: _Kept) -> bool:
+        """Whether the bytes are in memory, or the folder has as many as it should."""
+        if kept.content is not None:
+            return True
+        try:
+            return self._path(digest).stat().st_size == kept.size
+        except OSError:
+            return False
 
     async def _take_in(self, digest: str, content: Content) -> _Kept:
         if _are_held(content, digest):
             return _Kept(content)
-        found, small = BytesDigest(), bytearray()
+        found, small, size = BytesDigest(), bytearray(), 0
         path: Path | None = None
         try:
             async for piece in pieces_of(content):
                 small += piece
+                size += len(piece)
                 if len(small) >= LARGE:
                     path = path or self._path(digest)
                     small, block = bytearray(), small
@@ -92,7 +117,7 @@ class Spool:
             if path is not None:
                 path.unlink(missing_ok=True)
             raise
-        return _Kept(None)
+        return _Kept(None, size)
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
         """Up to `limit` bytes from `offset` on. Raises `BytesLost` and `OutboxError`."""
@@ -168,8 +193,12 @@ class Spool:
         if not kept.uses:
             del self._kept[digest]
             if kept.content is None:
-                self._shut(digest)
-                self._path(digest).unlink(missing_ok=True)
+                self._remove(digest)
+
+    def _remove(self, digest: str) -> None:
+        """Delete the file of these bytes."""
+        self._shut(digest)
+        self._path(digest).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Delete everything."""

@@ -312,6 +312,8 @@ class Outbox(Protocol):
     async def store_bytes(self, digest: str, content: Content) -> None:
         """Store bytes by their digest (`digest_of_bytes`); known ones are not read again.
 
+        Stored bytes that are missing, or have another size than theirs, are replaced.
+
         Once this returns they are on the disk, and stay for one more use: by an entry or group that
         names them, or, if there is none, until the process run ends. They are removed with their
         last use; bytes that a killed run left unused are removed at the next opening.

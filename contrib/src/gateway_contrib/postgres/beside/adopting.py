@@ -19,7 +19,9 @@ from gateway_core.outboxes import BytesDigest
 Connection: TypeAlias = psycopg.Connection[Any]
 
 PIECE = 1 << 18
-"""Bytes in each row but the last; a sealed row has 28 more."""
+"""Bytes in each row but the last."""
+SEALING = 28
+"""Bytes by which sealing makes a row longer."""
 _HANDED = """SELECT own, size, upload FROM handed_files WHERE digest = %s
     AND NOT EXISTS (SELECT 1 FROM bytes WHERE bytes.digest = handed_files.digest)
     ORDER BY own LIMIT 1{holding}"""

@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 
 from gateway_contrib.durable.seals import Seals
-from gateway_contrib.postgres.beside.adopting import adopt, piece_place
+from gateway_contrib.postgres.beside.adopting import SEALING, adopt, piece_place
 from gateway_contrib.postgres.beside.keeping import Keeping
 from gateway_core.outboxes import OutboxError
 
@@ -29,6 +29,13 @@ _ANSWERED = """WITH gone AS (DELETE FROM handed_files f WHERE NOT EXISTS
 _ANSWERED_ALONE = """SELECT 1 FROM handed_files f WHERE NOT EXISTS
         (SELECT 1 FROM handed h WHERE h.own = f.own AND h.answered_at IS NULL)
     ORDER BY own, digest FOR UPDATE"""
+
+
+_DAMAGED = f"""WITH gone AS (DELETE FROM bytes b WHERE b.digest = %s AND b.size <> (
+        SELECT coalesce(sum(octet_length(content) - CASE key WHEN '' THEN 0 ELSE {SEALING} END), 0)
+        FROM pieces p WHERE p.upload = b.upload) RETURNING b.upload)
+    DELETE FROM pieces p USING gone WHERE p.upload = gone.upload
+        AND NOT EXISTS (SELECT 1 FROM handed_files f WHERE f.upload = gone.upload)"""  # noqa: S608 - constants
 
 
 class Contents:
@@ -66,8 +73,10 @@ class Contents:
     def pin_if_there(self, connection: Connection, digest: str) -> bool:
         """Keep the bytes for one more use if they are there; returns whether they are.
 
-        Bytes that came with a handed-over envelope are there if they match their digest.
+        Bytes that came with a handed-over envelope are there if they match their digest. Bytes of
+        another size than theirs are not there from now on; their uses stay.
         """
+        connection.execute(_DAMAGED.encode(), (digest,))
         adopt(connection, self.seals, digest, self._keeping.holding)
         there = self._there(connection, digest)
         if there:

@@ -59,6 +59,20 @@ class Folder:
         """Open the file of these bytes for reading. Raises `OSError`."""
         return os.open(self.path / digest, os.O_RDONLY | os.O_CLOEXEC)
 
+    def is_whole(self, digest: str, size: int) -> bool:
+        """Whether the file of so many bytes is there, as long as it should be. Raises `OSError`."""
+        try:
+            file = self.open(digest)
+        except FileNotFoundError:
+            return False
+        try:
+            sealing = SEALING * segments_of(size) if key_in(file) else 0
+            return os.fstat(file).st_size == HEADER + size + sealing
+        except BytesLost:
+            return False
+        finally:
+            os.close(file)
+
     def remove(self, digest: str) -> None:
         """Delete the file of these bytes."""
         (self.path / digest).unlink(missing_ok=True)

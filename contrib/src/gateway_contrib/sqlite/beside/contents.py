@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import apsw
 
-from gateway_contrib.sqlite.beside.byte_files import Folder, NewBytes
+from gateway_contrib.sqlite.beside.byte_files import SEALING, Folder, NewBytes
 from gateway_contrib.sqlite.failing import logged
 from gateway_contrib.sqlite.schema import number
 from gateway_core.outboxes import OUTBOX_FAILED, OutboxError
@@ -44,8 +44,14 @@ class Contents:
     # -- storing bytes
 
     def pin_if_there(self, digest: str) -> bool:
-        """Keep the bytes for one more use if they are there; returns whether they are."""
+        """Keep the bytes for one more use if they are there; returns whether they are.
+
+        Bytes of another size than theirs are not there from now on. Their uses stay.
+        """
         there = self._there(digest)
+        if there and not self._is_whole(digest):
+            self._db.execute("DELETE FROM bytes WHERE digest = ?", (digest,))
+            there = False
         if there:
             self._pins[digest] += 1
         return there
@@ -71,6 +77,13 @@ class Contents:
 
     def _there(self, digest: str) -> bool:
         return self._db.execute("SELECT 1 FROM bytes WHERE digest = ?", (digest,)).get is not None
+
+    def _is_whole(self, digest: str) -> bool:
+        sql = "SELECT size, key, length(content) FROM bytes WHERE digest = ?"
+        size, key, length = next(self._db.execute(sql, (digest,)))
+        if length is None:
+            return self._folder.is_whole(digest, size)
+        return bool(length == size + (SEALING if key else 0))
 
     # -- within a transaction; `committed` or `rolled_back` ends it
 
