@@ -5,8 +5,6 @@ The files of an acceptance are in a folder of their own until the envelope is ac
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +21,7 @@ from gateway_core.contract.files import File
 from gateway_core.deliveries.step_files import changed_file
 from gateway_core.files.checks import file_problems
 from gateway_core.files.looking import MANY, in_thread
+from gateway_core.files.temporary import TemporaryFolder, delete_unused_folders
 
 _E = TypeVar("_E", bound=Envelope)
 
@@ -40,6 +39,7 @@ class Fetching:
     _hosts: tuple[str, ...]
     _fetch: Fetch
     _origins: frozenset[Origin] = attrs.field(init=False)
+    _tidied: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._origins = frozenset(map(read_origin, self._hosts))
@@ -99,6 +99,9 @@ class Fetching:
         known: FetchedFiles,
         check: Callable[[File], None],
     ) -> File:
+        if not self._tidied:
+            self._tidied = True
+            await in_thread(delete_unused_folders)
         url = file.url or ""
         taking = _Taking(file, known.path_of(url), check)
         if problems := list(file_problems(f"files.{place}", taking.found)):
@@ -130,7 +133,7 @@ class FetchedFiles:
     def __init__(self) -> None:
         self.begun: int | None = None
         self.answers: dict[str, tuple[int, str]] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: TemporaryFolder | None = None
         self._paths: dict[str, str] = {}
 
     def begin(self, now: int) -> None:
@@ -142,18 +145,18 @@ class FetchedFiles:
         """The path at which the URL's file is or will be. Raises `OutboxError` without a folder."""
         if self._folder is None:
             try:
-                self._folder = tempfile.TemporaryDirectory(prefix="gateway-")
+                self._folder = TemporaryFolder()
             except OSError as error:
                 raise _no_room(error) from None
         name = str(len(self._paths))
-        return self._paths.setdefault(url, os.path.join(self._folder.name, name))  # noqa: PTH118 - as elsewhere
+        return self._paths.setdefault(url, str(self._folder.path / name))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
 
 
 class _Taking:

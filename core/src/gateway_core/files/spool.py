@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.files.held import Held, cut
 from gateway_core.files.looking import in_thread
+from gateway_core.files.temporary import TemporaryFolder, delete_unused_folders
 from gateway_core.outboxes.stored_bytes import BytesDigest, BytesLost, Content, pieces_of
 
 LARGE = 1 << 18
@@ -43,7 +43,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: TemporaryFolder | None = None
         self._storing = trio.Lock()
         self._open: OrderedDict[str, int] = OrderedDict()
 
@@ -103,7 +103,7 @@ class Spool:
                 small += piece
                 size += len(piece)
                 if len(small) >= LARGE:
-                    path = path or self._path(digest)
+                    path = path or await self._new_path(digest)
                     small, block = bytearray(), small
                     await in_thread(partial(_append, path, block, found))
             if path is None:
@@ -206,13 +206,19 @@ class Spool:
         for digest in list(self._open):
             self._shut(digest)
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
             self._folder = None
 
-    def _path(self, digest: str) -> Path:
+    async def _new_path(self, digest: str) -> Path:
+        """The path for new bytes; the first call makes the folder. Raises `OSError`."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="gateway-files-")
-        return Path(self._folder.name) / digest
+            await in_thread(delete_unused_folders)
+            self._folder = await in_thread(TemporaryFolder)
+        return self._path(digest)
+
+    def _path(self, digest: str) -> Path:
+        assert self._folder is not None  # noqa: S101 - it has bytes
+        return self._folder.path / digest
 
 
 def _are_held(content: Content, digest: str) -> TypeGuard[Held]:
