@@ -245,12 +245,13 @@ async def test_nothing_is_fetched_from_hosts_that_were_not_named(host, hosts):
         (answer(b"", "Location: http://127.0.0.1/", status="302 Found"), "HTTP 302 and redirects"),
         (answer(b"gone", status="404 Not Found"), "its host answers HTTP 404"),
         (answer(b"x", "Content-Encoding: gzip"), "it is compressed"),
-        (answer(b""), "is empty"),
+        (answer(b""), "/cat.png' was not fetched: its answer is empty"),
+        (answer(b"", length=False), "/cat.png' was not fetched: its answer is empty"),
         ([answer(CAT)[0], CAT[:20]], "the connection ended before the answer did"),
         ([b"SSH-2.0-OpenSSH_9.6\r\n"], "the answer is not HTTP"),
         (answer(bytes(MOST + 1)), "is too large"),
     ],
-    ids=["redirect", "missing", "compressed", "empty", "cut", "no HTTP", "large"],
+    ids=["redirect", "missing", "compressed", "empty", "without end", "cut", "no HTTP", "large"],
 )
 async def test_why_a_file_is_not_fetched(opened, tmp_path, monkeypatch, page, said):
     gateway, channel, host = opened

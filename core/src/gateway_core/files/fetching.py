@@ -117,6 +117,7 @@ class Fetching:
                 words = str(error)
             else:
                 await taking.finish()
+                words = "" if taking.size else "its answer is empty"
         if words:
             raise Invalid([Problem(f"files.{place}", f"{_shown(url)!r} was not fetched: {words}")])
         known.answers[url] = taking.size, taking.media_type
