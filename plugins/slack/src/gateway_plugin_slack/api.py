@@ -91,7 +91,6 @@ from gateway_plugin_slack.settings import Settings
 
 MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""
-SERVER_ERROR = 500
 GONE = ("file_deleted", "file_not_found")
 """Slack's words for a file that no longer exists."""
 
@@ -227,7 +226,8 @@ class SlackSession:
     async def _upload_all(self, uploads: Sequence[Upload], ids: list[str]) -> None:
         """Upload each file, and add its id to `ids`.
 
-        Nothing is in the room until the files are shared, so every error is `dispatched="no"`.
+        Nothing is in the room until the files are shared, so every error is `dispatched="no"`; of
+        Slack's own errors, the verdict says so.
         """
         try:
             for upload in uploads:
@@ -236,10 +236,6 @@ class SlackSession:
             own = isinstance(error, UnreadableSource)
             kind = UnreadableSource if own else TransportError
             raise kind(error.text, dispatched="no") from error
-        except SlackApiError as error:
-            if error.status < SERVER_ERROR:
-                raise
-            raise TransportError(error.raw, dispatched="no") from error
 
     async def _upload(self, upload: Upload) -> str:
         """The id of a new file with these bytes; nobody sees the file yet."""
@@ -254,7 +250,8 @@ class SlackSession:
             response = await self._files.request("POST", path, body=body)
         except UnreadableBody as error:
             response = Response(error.status, {}, b"")
-        if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        too_large = response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        if too_large or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             word = f"for an upload of {upload.size} bytes"
             raise SlackApiError(ASKS, status=response.status, detail=word)
         if not successful(response.status):

@@ -110,14 +110,22 @@ async def test_what_slack_does_not_take(slack, gateway, autojump_clock, room, fi
     assert said in str(caught.value)
 
 
+class Answers(dict):
+    """How a method is answered once; `always`: every time."""
+
+    def __init__(self):
+        self.always = {}
+
+
 @pytest.fixture
 async def refusing(autojump_clock):
-    """A gateway to a Slack, and what lets a method be answered so once."""
+    """A gateway to a Slack, and what lets a method be answered so."""
     slack = SlackEmulator()
-    answers = {}
+    answers = Answers()
 
     async def front(scope, receive, send):
-        said = answers.pop(scope["path"].removeprefix("/api").split("/")[1], None)
+        method = scope["path"].removeprefix("/api").split("/")[1]
+        said = answers.pop(method, answers.always.get(method))
         await (said.response() if said else slack.app)(scope, receive, send)
 
     instance = Instance("support", "slack", Settings(token=Secret("xoxb-1")))
@@ -152,6 +160,41 @@ async def test_the_text_of_a_refused_upload_goes_alone_if_so_wanted(
     )
     assert ((f"files refused: {word}",) if goes else ()) == receipt.degradations
     assert goes == (("A cat", None, []) in seen(slack))
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (ASKS, Said(body={"ok": False, "error": "internal_error"}, headers=JSON)),
+        (ASKS, Said(body={"ok": False, "error": "fatal_error"}, headers=JSON)),
+        (ASKS, Said(status=503, body=b"busy")),
+        (ASKS, Said(body=b"<html>Sign in</html>", headers={"content-type": "text/html"})),
+        (ASKS, Said(body=b"cut o", headers=JSON)),
+        ("upload", Said(status=500, body=b"broken")),
+        ("upload", Said(status=403, body=b"no")),
+    ],
+)
+async def test_before_files_are_shared_nothing_can_be_in_the_room(
+    refusing, autojump_clock, method, said
+):
+    """So the upload is made again, and makes no copy."""
+    slack, gateway, answers = refusing
+    answers[method] = said
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], on_unknown="give_up")
+    assert (True, 2, False) == (receipt.delivered, receipt.attempts, receipt.possible_duplicate)
+    assert "no" == receipt.verdict.dispatched
+    assert [("A cat", None, ["cat.png"])] == seen(slack)
+
+
+@pytest.mark.parametrize("method", [ASKS, "upload"])
+async def test_an_upload_that_fails_while_the_account_works_ends(refusing, autojump_clock, method):
+    """It does not try as often as the limits allow, until it expires."""
+    _, gateway, answers = refusing
+    answers.always[method] = Said(status=503, body=b"busy")
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], raises=False)
+    assert Disposition.EXHAUSTED is receipt.disposition
+    assert (Reason.PLATFORM_ERROR, "no") == (receipt.verdict.reason, receipt.verdict.dispatched)
+    assert receipt.attempts < 20
 
 
 async def test_the_answer_to_a_command_goes_with_its_files_to_the_room(

@@ -44,10 +44,13 @@ _WORDS = frozenset(
 def of_upload(verdict: Verdict, method: str, error: str) -> Verdict:
     """The verdict on a request that is part of sending files.
 
-    Before the files are shared, Slack has seen neither the room nor the text.
+    Before the files are shared, Slack has seen neither the room nor the text, and nothing can be in
+    the room.
     """
     if method == ASKS and verdict.scope is Scope.ROOM:
         verdict = attrs.evolve(verdict, scope=Scope.MESSAGE)
+    if method == ASKS and verdict.dispatched == "unknown":
+        verdict = attrs.evolve(verdict, dispatched="no", reason=Reason.PLATFORM_ERROR)
     told = method == ASKS or (method == SHARES and (error in _WORDS or error.startswith("file_")))
     final = verdict.error_class in (ErrorClass.NON_RETRYABLE, ErrorClass.FATAL)
     return attrs.evolve(verdict, files_refused=verdict.files_refused or (told and final))
