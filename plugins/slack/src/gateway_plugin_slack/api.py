@@ -93,6 +93,8 @@ MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""
 GONE = ("file_deleted", "file_not_found")
 """Slack's words for a file that no longer exists."""
+UNKNOWN_YET = "file_not_found"
+"""Slack's word for a file that it does not know, or not yet: a new file may be known later."""
 
 _log = structlog.get_logger("gateway_plugin_slack")
 
@@ -269,7 +271,7 @@ class SlackSession:
                 try:
                     info = await self._request("files.info", form={"file": ids[0]})
                 except SlackApiError as error:
-                    if is_passing(error):
+                    if is_passing(error) or error.stale or error.error == UNKNOWN_YET:
                         continue
                     return None
                 except TransportError:

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import trio
 from pictures import png
 from structlog.testing import capture_logs
 
@@ -59,6 +60,34 @@ async def test_its_files_stay_what_they_are(slack, gateway, autojump_clock):
         edited = await gateway.edit(receipt.ref, "A dog", files=files, raises=False)
         assert Disposition.REJECTED is edited.disposition
         assert Reason.UNSUPPORTED is edited.verdict.reason
+    assert [("A cat", None, ["cat.png"])] == seen(slack)
+
+
+@pytest.mark.parametrize("word", ["file_not_found", "internal_error", "ratelimited"])
+async def test_the_message_is_looked_for_again(refusing, autojump_clock, word):
+    """Right after its upload, Slack may not know the file yet."""
+    slack, gateway, answers = refusing
+    answers["files.info"] = refused(word)
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT])
+    [message] = slack.rooms.conversation(ROOM)
+    assert receipt.ref.parts[0].message_id.endswith(message.id)
+
+
+async def test_a_file_that_slack_does_not_find_at_all_is_shared_nowhere(refusing, autojump_clock):
+    _, gateway, answers = refusing
+    answers.always["files.info"] = refused("file_not_found")
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], raises=False)
+    assert "showed no message with them for 60 s" in receipt.verdict.raw
+
+
+@pytest.mark.parametrize("word", ["missing_scope", "invalid_auth", "file_deleted"])
+async def test_who_may_not_look_has_sent_its_message_all_the_same(refusing, autojump_clock, word):
+    """But does not know which one it is."""
+    slack, gateway, answers = refusing
+    answers.always["files.info"] = refused(word)
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT])
+    assert (True, None) == (receipt.delivered, receipt.parts[0].message_id)
+    await trio.sleep(5)
     assert [("A cat", None, ["cat.png"])] == seen(slack)
 
 
