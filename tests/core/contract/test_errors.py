@@ -43,7 +43,7 @@ from gateway_core import (
 )
 from gateway_core.authors import AttemptTimeout, TransportError, UnreadableSource
 from gateway_core.http import UnreadableBody
-from gateway_core.outboxes import RequestWithdrawn
+from gateway_core.outboxes import BytesLost, RequestWithdrawn
 
 PROBLEMS = [Problem("text", "is empty"), Problem("ttl", "must be a number")]
 VERDICT = Verdict(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, raw="no")
@@ -58,6 +58,7 @@ RECEIPT = Receipt(
 EVERY = [
     AmbiguousEvent(instances=("bot", "other")),
     AttemptTimeout(3.0),
+    BytesLost("x"),
     ConfigError(PROBLEMS),
     DeadlinePassed(bound_of="room", waited=60.0),
     DeliveryError(RECEIPT),

@@ -187,6 +187,16 @@ def test_unknown_with_no_time_left_for_another_try_stays_unknown():
     assert Decision("unknown", 2.0) == decided(UNKNOWN, maybe_sent=1, left=1.9)
 
 
+@pytest.mark.parametrize("repeat_safe", [True, False])
+def test_an_unknown_outcome_that_is_not_to_be_repeated_stays_unknown(repeat_safe):
+    """The platform took it, and has not shown it: it may still come."""
+    taken = verdict(REJECTED, Reason.OUTCOME_UNKNOWN, dispatched="unknown", files_refused=True)
+    assert Decision("unknown", 2.0) == decided(taken, repeat_safe=repeat_safe)
+    assert "without_files" == decided(taken, text_alone=True).kind
+    certain = verdict(REJECTED, Reason.OUTCOME_UNKNOWN)
+    assert Disposition.REJECTED is decided(certain).disposition
+
+
 # -- changes
 
 

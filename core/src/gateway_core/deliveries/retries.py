@@ -115,8 +115,7 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
         case ErrorClass.DONE:
             return Decision("acknowledged")
         case ErrorClass.NON_RETRYABLE if verdict.transform is None:
-            broken = verdict.reason is Reason.HOOK_CONTRACT
-            return _end(Disposition.CRASHED if broken else Disposition.REJECTED)
+            return _refused(verdict, settings)
         case ErrorClass.FATAL:
             suspends = verdict.scope is Scope.INSTANCE
             return Decision("suspend") if suspends else _end(Disposition.FATAL)
@@ -134,6 +133,14 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
     if step.attempts >= settings.attempts:
         return _end(Disposition.EXHAUSTED)
     return _unless_late(Decision("retry", wait), left)
+
+
+def _refused(verdict: Verdict, settings: RetrySettings) -> Decision:
+    """Another attempt would not help, or would make a copy of what may have arrived."""
+    if verdict.reason is Reason.OUTCOME_UNKNOWN and verdict.dispatched == "unknown":
+        return Decision("unknown", settings.quarantine)
+    broken = verdict.reason is Reason.HOOK_CONTRACT
+    return _end(Disposition.CRASHED if broken else Disposition.REJECTED)
 
 
 def _refuses_files(verdict: Verdict) -> bool:

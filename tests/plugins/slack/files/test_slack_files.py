@@ -114,7 +114,9 @@ async def test_bytes_go_nowhere_but_to_slack(slack, gateway, autojump_clock):
 async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway, autojump_clock):
     slack.share_after(math.inf)
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], raises=False)
+    assert Disposition.UNKNOWN is receipt.disposition
     assert Reason.OUTCOME_UNKNOWN is receipt.verdict.reason
+    assert ["unknown"] == [part.outcome for part in receipt.parts]
     [file] = slack._world.files._files.values()
     assert (
         f"took the files {file.id}, but showed no message with them for 60 s" in receipt.verdict.raw
