@@ -43,6 +43,7 @@ from gateway_plugin_slack.errors import (
     is_final,
     is_passing,
     is_unauthorized,
+    is_undone,
 )
 from gateway_plugin_slack.files.images import uploads_of
 from gateway_plugin_slack.files.reuse import (
@@ -57,6 +58,7 @@ from gateway_plugin_slack.files.reuse import (
     shown_as,
     slack_id,
 )
+from gateway_plugin_slack.files.unshared import Unshared
 from gateway_plugin_slack.files.uploads import (
     ASKS,
     LOOKS,
@@ -111,6 +113,7 @@ class SlackSession:
     _refused: int | None = None
     _opens_none: bool = False
     _contents: Contents = attrs.field(factory=Contents, init=False)
+    _unshared: Unshared = attrs.field(factory=Unshared, init=False)
 
     async def send(self, attempt: Attempt) -> Answer:
         """chat.postMessage; the id names the conversation as well, if the room is a name or user.
@@ -198,11 +201,13 @@ class SlackSession:
     async def _share(self, attempt: Attempt, fields: Mapping[str, Any]) -> Answer:
         """Upload the files, share them with the text, and find out the message's id.
 
-        If Slack refuses the message, the uploaded files are deleted.
+        If Slack refuses the message, the uploaded files are deleted. If it certainly did nothing,
+        the next attempt shares them.
         """
-        uploads, ids = uploads_of(attempt), list[str]()
+        uploads, ids = uploads_of(attempt), self._unshared.take(attempt.key)
+        before = len(ids)
         try:
-            await self._upload_all(uploads, ids)
+            await self._upload_all(uploads[before:], ids)
             wanted = sharing(attempt, uploads, ids, fields)
             if "thread_ts" in fields:
                 wanted["thread_ts"] = fields["thread_ts"]
@@ -211,6 +216,14 @@ class SlackSession:
             for name in ids if is_final(error) else ():
                 with suppress(SlackApiError, TransportError):
                     await self._delete_file(name)
+            if before and error.error in GONE:  # Slack has forgotten what was not shared in time
+                return await self._share(attempt, fields)
+            if is_undone(error):
+                self._unshared.keep(attempt.key, ids)
+            raise
+        except TransportError as error:
+            if error.dispatched == "no":
+                self._unshared.keep(attempt.key, ids)
             raise
         ts = await self._shared(ids, attempt.room)
         made = None if ts is None else message_id(room=attempt.room, channel=attempt.room, ts=ts)

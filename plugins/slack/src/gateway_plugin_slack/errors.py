@@ -11,7 +11,7 @@ import attrs
 from gateway_core.authors import Attempt, ErrorClass, Reason, Scope, Verdict
 from gateway_plugin_slack.files.images import is_unfetched, uploads_of
 from gateway_plugin_slack.files.reuse import is_given, is_refused, is_unseen
-from gateway_plugin_slack.files.uploads import of_upload
+from gateway_plugin_slack.files.uploads import ASKS, of_upload
 
 URL = "response_url"
 """What stands in an error in place of a method, if a message was sent to a secret URL."""
@@ -390,6 +390,11 @@ def is_passing(error: SlackApiError) -> bool:
 def is_final(error: SlackApiError) -> bool:
     """Whether nothing was done, and the same request will not succeed; the account still works."""
     return not error.stale and _row(error).error_class is ErrorClass.NON_RETRYABLE
+
+
+def is_undone(error: SlackApiError) -> bool:
+    """Whether nothing was done, and the same request may succeed later, or with another token."""
+    return not is_final(error) and (error.method == ASKS or _row(error).dispatched == "no")
 
 
 def _row(error: SlackApiError) -> Verdict:

@@ -142,10 +142,15 @@ async def test_what_slack_does_not_take(slack, gateway, autojump_clock, room, fi
 
 
 class Answers(dict):
-    """How a method is answered once; `always`: every time."""
+    """How a method is answered once; `later`: the next times; `always`: every time."""
 
     def __init__(self):
-        self.always = {}
+        self.always, self.later = {}, {}
+
+    def next(self, method):
+        if self.later.get(method):
+            return self.later[method].pop(0)
+        return self.pop(method, self.always.get(method))
 
 
 @pytest.fixture
@@ -156,7 +161,7 @@ async def refusing(autojump_clock):
 
     async def front(scope, receive, send):
         method = scope["path"].removeprefix("/api").split("/")[1]
-        said = answers.pop(method, answers.always.get(method))
+        said = answers.next(method)
         await (said.response() if said else slack.app)(scope, receive, send)
 
     instance = Instance("support", "slack", Settings(token=Secret("xoxb-1")))
@@ -265,6 +270,53 @@ async def test_what_was_uploaded_for_a_refused_message_is_deleted(
     receipt = await gateway.send("support", ROOM, "", files=files, ttl=60, raises=False)
     assert word in receipt.verdict.raw
     assert ["cat.png", "numbers.csv"][:stay] == left(slack)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Said(status=429, body=b"", headers={"retry-after": "3"}),
+        Said(body={"ok": False, "error": "service_unavailable"}, headers=JSON),
+        Said(status=503, body=b"no healthy upstream"),
+    ],
+)
+async def test_what_was_uploaded_is_shared_by_the_next_attempt(refusing, autojump_clock, said):
+    slack, gateway, answers = refusing
+    answers[SHARES] = said
+    files = [CAT, File(b"1,2", name="numbers.csv")]
+    receipt = await gateway.send("support", ROOM, "A cat", files=files)
+    assert (2, False) == (receipt.attempts, receipt.possible_duplicate)
+    assert [("A cat", None, ["cat.png", "numbers.csv"])] == seen(slack)
+    assert ["cat.png", "numbers.csv"] == left(slack)
+
+
+async def test_the_next_attempt_uploads_what_is_not_uploaded_yet(refusing, autojump_clock):
+    slack, gateway, answers = refusing
+    answers.later["upload"] = [None, Said(status=503, body=b"busy")]
+    files = [CAT, File(b"1,2", name="numbers.csv")]
+    receipt = await gateway.send("support", ROOM, "A cat", files=files)
+    assert 2 == receipt.attempts
+    assert [("A cat", None, ["cat.png", "numbers.csv"])] == seen(slack)
+    assert ["cat.png", "numbers.csv"] == left(slack)
+
+
+async def test_uploads_that_slack_has_forgotten_meanwhile_are_made_again(refusing, autojump_clock):
+    slack, gateway, answers = refusing
+    limited = Said(status=429, body=b"", headers={"retry-after": "3"})
+    answers.later[SHARES] = [limited, refused("file_not_found")]
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT])
+    assert 2 == receipt.attempts
+    assert [("A cat", None, ["cat.png"])] == seen(slack)
+    assert 2 == len(slack._world.files._files)
+
+
+async def test_files_of_an_unknown_outcome_are_not_shared_twice(refusing, autojump_clock):
+    """They may be in the room, so that the next attempt uploads others."""
+    slack, gateway, answers = refusing
+    answers[SHARES] = refused("internal_error")
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT])
+    assert receipt.possible_duplicate
+    assert 2 == len(slack._world.files._files)
 
 
 async def test_files_whose_message_somebody_deleted_are_deleted(slack, gateway, autojump_clock):
