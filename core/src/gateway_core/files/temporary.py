@@ -1,21 +1,24 @@
 """Makes temporary folders; if their process is killed, a later one deletes them.
 
 A process locks its folder as long as it uses the folder. The system ends the lock with the process,
-however the process ends. So a folder that anybody can lock is not in use.
+however the process ends. So a folder that anybody can lock is not in use. On Windows nothing is
+locked, and the folders of killed processes stay.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+if sys.platform != "win32":
+    import fcntl
+
 PREFIX = "gateway-files-"
 MOST = 100
 """Most folders that are deleted at once."""
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TemporaryFolder:
@@ -28,24 +31,31 @@ class TemporaryFolder:
     def close(self) -> None:
         """Delete the folder with its files."""
         self._folder.cleanup()
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
 
 
-def _locked() -> tuple[tempfile.TemporaryDirectory[str], int]:
-    """A new folder, and its lock, which is a descriptor.
+def _locked() -> tuple[tempfile.TemporaryDirectory[str], int | None]:
+    """A new folder, and its lock, which is a descriptor; None: it has none.
 
     Before it is locked, another process may delete it; then another one is made.
     """
     while True:
         folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+        if sys.platform == "win32":
+            return folder, None
         with suppress(FileNotFoundError):
-            lock = os.open(folder.name, _FOLDER)
+            lock = _opened(folder.name)
             with suppress(OSError):  # a file system without locks: nobody can lock the folder
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if _is_at(folder.name, lock):
                 return folder, lock
             os.close(lock)
         folder.cleanup()
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _is_at(path: str, opened: int) -> bool:
@@ -68,8 +78,10 @@ def delete_unused_folders() -> int:
 
 def _deleted(path: str) -> bool:
     """Delete the folder, unless it is in use or another user's."""
+    if sys.platform == "win32":
+        return False
     try:
-        folder = os.open(path, _FOLDER)
+        folder = _opened(path)
     except OSError:
         return False
     try:
