@@ -163,6 +163,105 @@ async def test_once_it_has_ended_its_room_waits_no_more(opened, autojump_clock):
     assert [(0, "talk now")] == at(channel)
 
 
+@pytest.mark.parametrize("how", ["cancelled", "expired"])
+async def test_once_the_first_has_ended_those_after_it_go_on_at_once(opened, how, autojump_clock):
+    """In their order, and what comes later after them."""
+    channel, fields = FakeChannel(), {"ttl": HOUR / 4} if how == "expired" else {}
+    async with opened(channel, plugins=[Quiet()]) as gateway:
+        first = await gateway.enqueue("bot", "r", "one", **fields)
+        after = [await gateway.enqueue("bot", "r", f"{text} now") for text in ("two", "three")]
+        await trio.sleep(HOUR / 4)
+        if how == "cancelled":
+            assert await gateway.cancel(first)
+        with trio.fail_after(5):
+            assert (await after[0].receipt()).delivered
+            assert (await after[1].receipt()).delivered
+            await gateway.send("bot", "r", "four now")
+        assert how == (await first.receipt()).disposition
+    assert ["two now", "three now", "four now"] == channel.texts("r")
+
+
+async def test_one_that_is_shed_keeps_nobody_waiting(autojump_clock):
+    """Bulk is shed for others as its partition is full."""
+    channel, full = FakeChannel(latency=1.0), {"partition_count": 1, "partition_bound": 20}
+    async with open_test_gateway(channel, plugins=[Quiet()], shed=True, **full) as gateway:
+        first = await gateway.enqueue("bot", "r", "one", priority="bulk")
+        await gateway.enqueue("bot", "r", "two now")
+        assert not first.ended
+        for number in range(20):
+            await gateway.enqueue("bot", f"other {number}", "elsewhere")
+        assert "shed" == (await first.receipt()).disposition
+        await trio.sleep(5)
+    assert ["two now"] == channel.texts("r")
+
+
+async def test_if_the_first_has_ended_the_next_one_s_own_delay_counts(opened, autojump_clock):
+    """Until its end, although a policy that is asked earlier would not delay it."""
+
+    class Each:
+        @hookimpl
+        def admit(self, envelope):
+            if trio.current_time() > 1:
+                return None
+            return {"one": Delay(EPOCH + 3 * HOUR), "two": Delay(EPOCH + HOUR)}.get(envelope.text)
+
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Each()]) as gateway:
+        first = await gateway.enqueue("bot", "r", "one")
+        for text in ("two", "three"):
+            await gateway.enqueue("bot", "r", text)
+        await trio.sleep(HOUR / 2)
+        assert await gateway.cancel(first)
+        await trio.sleep(5 * HOUR)
+    assert [(HOUR, "two"), (HOUR, "three")] == at(channel)
+
+
+async def test_one_between_that_ends_lets_those_after_it_go_with_the_first(opened, autojump_clock):
+    class Each:
+        @hookimpl
+        def admit(self, envelope):
+            return {"one": Delay(EPOCH + HOUR), "two": Delay(EPOCH + DAY)}.get(envelope.text)
+
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Each()]) as gateway:
+        await gateway.enqueue("bot", "r", "one")
+        second = await gateway.enqueue("bot", "r", "two")
+        await gateway.enqueue("bot", "r", "three")
+        assert await gateway.cancel(second)
+        await trio.sleep(2 * HOUR)
+    assert [(HOUR, "one"), (HOUR, "three")] == at(channel)
+
+
+async def test_many_that_are_cancelled_in_order_let_the_last_go(opened, autojump_clock):
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Quiet()]) as gateway:
+        tickets = [await gateway.enqueue("bot", "r", f"{number}") for number in range(20)]
+        await gateway.enqueue("bot", "r", "last now")
+        for ticket in tickets:
+            assert await gateway.cancel(ticket)
+        await trio.sleep(1)
+    assert ["last now"] == channel.texts("r")
+
+
+@pytest.mark.parametrize("how", ["cancelled", "expired", "expired while nobody runs"])
+async def test_after_a_restart_too_those_after_an_ended_one_go_on_at_once(how, autojump_clock):
+    outbox, channel, policy = MemoryOutbox(), FakeChannel(), Quiet()
+    fields = {} if how == "cancelled" else {"ttl": HOUR / 4}
+    async with open_test_gateway(channel, outbox=outbox, plugins=[policy]) as gateway:
+        first = await gateway.enqueue("bot", "r", "one", **fields)
+        for text in ("two now", "three now"):
+            await gateway.enqueue("bot", "r", text)
+    if how == "expired while nobody runs":
+        await trio.sleep(HOUR / 2)
+    async with open_test_gateway(channel, outbox=outbox, plugins=[policy]) as gateway:
+        if how == "cancelled":
+            assert await gateway.cancel(first)
+        await trio.sleep(HOUR / 4 + 1)
+        assert ["two now", "three now"] == channel.texts("r")
+        assert 0 == gateway.statistics().stored
+    assert channel.made[0].at < HOUR
+
+
 async def test_the_ttl_of_a_class_counts_from_then(opened, autojump_clock):
     channel = FakeChannel()
     async with opened(channel, plugins=[Quiet(5 * DAY)]) as gateway:

@@ -25,6 +25,7 @@ from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Envelope, MessageRef
 from gateway_core.contract.errors import OutboxError
+from gateway_core.deliveries.delays import Place, place_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.engine.instances.instance_registry import InstanceRegistry
@@ -99,6 +100,8 @@ class Pager:
             journal, clock, spread, self.wake,
             ownership=Ownership(outbox, journal, clock, spread), cursors=self._cursors,
         )  # fmt: skip
+        for partition in partitions:
+            partition.first_is_stored = self._may_go_on
         self._intake.on_end = self._spilled_ended
         self._intake.on_delay = self._delayed
         look = functools.partial(waits, registry, partitions)
@@ -236,6 +239,14 @@ class Pager:
             self._schedule.follow(envelope.target, delivery)
         if self._schedule.note(delivery):
             self.wake()
+        place = place_of(envelope)
+        if partition.delays.is_released(place, delivery.id, self._clock.wall()):
+            self._may_go_on(place)  # the envelope for which it waits ended as it was being stored
+
+    def _may_go_on(self, place: Place) -> None:
+        """Let a room's first delayed envelope go on, which is spilled."""
+        self._schedule.may_go_on(place)
+        self.wake()
 
     def _put_behind(
         self, instance_id: str, room: str, position: int, stream: Stream, *, change: bool = True
@@ -383,6 +394,8 @@ class Pager:
         busy, schedule = False, self._schedule
         if schedule.scheduled and self._clock.wall() >= schedule.due.next:
             busy = await schedule.scan()
+        if schedule.releases and not busy:
+            busy = await schedule.let_go_on()
         for instance_id, cursors in list(self._cursors.of.items()):
             busy = await self._load_pressing() or busy
             if (account := self._to_load(instance_id, cursors)) is not None:

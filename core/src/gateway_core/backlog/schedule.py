@@ -89,6 +89,7 @@ class Schedule:
     _followers: OrderedDict[str | Scope, list[tuple[str, str, str, Stream]]] = attrs.field(
         factory=OrderedDict, init=False
     )
+    _released: dict[Place, None] = attrs.field(factory=dict, init=False)
     _following: int = attrs.field(default=0, init=False)
 
     def open(self, *, scheduled: bool) -> None:
@@ -96,6 +97,11 @@ class Schedule:
         self.deadlines.next = self._clock.wall()
         if scheduled:
             self.due.next = 0.0
+
+    @property
+    def releases(self) -> bool:
+        """Whether a room's first delayed envelope may go on before its time."""
+        return bool(self._released)
 
     @property
     def scheduled(self) -> bool:
@@ -153,14 +159,45 @@ class Schedule:
                     due = stored.entry.due or 0.0
                     found.append((stored.position, stored.entry.id, place, due))
         for _, name, place, due in sorted(found):
-            self._intake.partition_of(*place).delays.hold(place, name, due)
+            partition = self._intake.partition_of(*place)
+            if not self._intake.known(partition, name):
+                partition.delays.hold(place, name, due)
+
+    def may_go_on(self, place: Place) -> None:
+        """Note a room whose first delayed envelope is spilled, and need not wait for another."""
+        self._released[place] = None
+
+    async def let_go_on(self) -> bool:
+        """Let the first delayed envelopes of such rooms go on; whether there may be more."""
+        for _ in range(PAGE):
+            if not self._released:
+                return False
+            await self._let_first_go_on(next(iter(self._released)))
+        return True
+
+    async def _let_first_go_on(self, place: Place) -> None:
+        """Put the first delayed envelope of a room at its end, unless policies delay it again.
+
+        An envelope that is being stored meanwhile is not found: `leave` notes its room again.
+        """
+        delays = self._intake.partition_of(*place).delays
+        name = delays.first(place)
+        found = None if name is None else await self._outbox.find(name)
+        if name != delays.first(place):
+            return
+        del self._released[place]
+        stored = None if found is None else found.stored
+        if name is None or stored is None or not self._goes_on(place[0]):
+            return
+        if not self._delayed(stored, self._clock.wall()):
+            self._enter(*place, name, stored.entry.stream)
 
     def _enter(self, instance_id: str, room: str, envelope_id: str, stream: Stream) -> None:
         """Give an envelope its position, unless it is known or its account does not go on here."""
         partition = self._intake.partition_of(instance_id, room)
         if self._goes_on(instance_id) and not self._intake.known(partition, envelope_id):
             self._put_behind(instance_id, room, self._journal.entered_id(envelope_id), stream)
-            partition.delays.release((instance_id, room), envelope_id)
+            partition.release((instance_id, room), envelope_id)
 
     def follow(self, target: Target, delivery: Delivery) -> None:
         """Let a spilled change wait for its message, which is scheduled.

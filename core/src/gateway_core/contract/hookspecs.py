@@ -552,9 +552,9 @@ def admit(envelope: Envelope, pressure: Pressure) -> Vote | None:
     `Delay(until)` holds the envelope until that time, at most 30 days after it was due; of several
     delays the latest counts. Policies are asked again when an envelope with `not_before` is due,
     and when a delay ends; then only a `Delay` counts. With `order="room"`, later envelopes of the
-    room wait for the delayed envelope. The default ttl of its class counts from `until`; its own
-    ttl or deadline does not change. Closing does not wait for a delayed envelope: a durable outbox
-    stores it for the next start, otherwise it ends.
+    room wait for the delayed envelope, until it goes on or ends. The default ttl of its class
+    counts from `until`; its own ttl or deadline does not change. Closing does not wait for a
+    delayed envelope: a durable outbox stores it for the next start, otherwise it ends.
     """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import attrs
 
@@ -30,40 +30,78 @@ def in_order(envelope: Envelope) -> bool:
     return envelope.order == "room" and not isinstance(envelope, CHANGES)
 
 
+def place_of(envelope: Envelope) -> Place:
+    """The envelope's instance and room."""
+    return envelope.instance_id, envelope.external_room_id
+
+
+class Held(NamedTuple):
+    """A delayed envelope for which its room waits. POSIX times.
+
+    until  it does not go on before this time, for itself or for others of its room
+    own    policies delay the envelope itself until then; 0: they do not, or a previous run knew
+    """
+
+    until: float
+    own: float
+
+
 @attrs.define(eq=False)
 class Delays:
     """The delayed envelopes of one partition whose rooms wait for them.
 
-    held  by room: the envelopes' ids in order, and the time until which each is held
+    held  by room: the envelopes by their ids, in order
     """
 
-    held: dict[Place, dict[str, float]] = attrs.field(factory=dict, init=False)
+    held: dict[Place, dict[str, Held]] = attrs.field(factory=dict, init=False)
 
-    def hold(self, place: Place, envelope_id: str, until: float) -> None:
-        """Hold the envelope; later ones in its room wait until then as well."""
-        self.held.setdefault(place, {})[envelope_id] = until
+    def hold(self, place: Place, envelope_id: str, until: float, own: float | None = None) -> None:
+        """Hold the envelope; later ones in its room wait for it. `own`: None leaves it as it is."""
+        held = self.held.setdefault(place, {})
+        if own is None:
+            own = held[envelope_id].own if envelope_id in held else 0.0
+        held[envelope_id] = Held(until, own)
 
-    def release(self, place: Place, envelope_id: str) -> None:
-        """Hold the envelope no longer: it has entered its lane, or ended."""
+    def release(self, place: Place, envelope_id: str) -> str | None:
+        """Hold the envelope no longer: it has entered its lane, or ended.
+
+        Returns the envelope that is the first of its room since; None: there is no other first.
+        """
         held = self.held.get(place)
-        if held is not None and held.pop(envelope_id, None) is not None and not held:
+        if held is None or envelope_id not in held:
+            return None
+        was_first = self.first(place) == envelope_id
+        del held[envelope_id]
+        if not held:
             del self.held[place]
+        return self.first(place) if was_first else None
 
     def until(self, place: Place, wall: float) -> float:
         """When a new envelope is due, after all that are held in its room; 0: at once.
 
-        If an earlier one is held for longer than the last one, `first` says so at that time.
+        If an earlier one is held for longer than the last one, `before` says so at that time.
         """
         held = self.held.get(place)
-        return 0.0 if held is None else max(next(reversed(held.values())), wall + SOON)
+        return 0.0 if held is None else max(next(reversed(held.values())).until, wall + SOON)
 
-    def first(self, place: Place, envelope_id: str) -> float | None:
+    def first(self, place: Place) -> str | None:
+        """The first envelope of a room that is held; None: none is."""
+        held = self.held.get(place)
+        return None if held is None else next(iter(held))
+
+    def before(self, place: Place, envelope_id: str) -> float | None:
         """Until when the first envelope of its room is held; None: none is, or it is the first.
 
         Held envelopes enter their lanes in order, so each of the others waits only for the first.
         """
-        held = self.held.get(place)
-        if held is None:
-            return None
-        name = next(iter(held))
-        return None if name == envelope_id else held[name]
+        first = self.first(place)
+        return None if first is None or first == envelope_id else self.held[place][first].until
+
+    def own(self, place: Place, envelope_id: str, wall: float) -> float | None:
+        """POSIX time until which policies delay the envelope itself; None: no longer."""
+        held = self.held.get(place, {}).get(envelope_id)
+        return held.own if held is not None and held.own > wall else None
+
+    def is_released(self, place: Place, envelope_id: str, wall: float) -> bool:
+        """Whether the envelope is the first of its room, and policies no longer delay it."""
+        return self.first(place) == envelope_id and self.own(place, envelope_id, wall) is None

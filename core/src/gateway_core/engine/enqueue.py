@@ -6,6 +6,7 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import MESSAGES, Edit, Send, digest_of
+from gateway_core.deliveries.delays import SOON
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SUPERSEDED, Ending
 from gateway_core.deliveries.steps import REPEATED
@@ -79,6 +80,8 @@ class Enqueuer:
             self._look_at_stream(delivery, now)
             return
         if cause == "schedule":
+            if delivery.delayed and (delivery.due or 0.0) > self._clock.wall() + SOON:
+                return  # its delay changed after this alarm was set
             hooks = self._scheduler.room_of(delivery.envelope).account.hooks
             until = self._shard.delay_again(delivery, hooks, self._clock.wall())
             if until is not None:

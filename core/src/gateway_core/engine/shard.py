@@ -11,7 +11,7 @@ from gateway_core.clock import NEVER, SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
-from gateway_core.deliveries.delays import Delays, delayed_until, in_order
+from gateway_core.deliveries.delays import Delays, Place, delayed_until, in_order, place_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys
 from gateway_core.deliveries.remembered import Scope
@@ -28,8 +28,8 @@ from gateway_core.telemetry import PRESSURE_CHANGED, log_event
 from gateway_core.telemetry.privacy import Privacy
 
 
-def _nobody(_: Delivery) -> None:
-    """Do nothing: the default of `Shard.written_elsewhere`."""
+def _nobody(_: Delivery | Place) -> None:
+    """Do nothing: the default of `Shard.written_elsewhere` and `Shard.first_is_stored`."""
 
 
 @attrs.define(eq=False, repr=False, slots=False)
@@ -43,6 +43,8 @@ class Shard:
     deliveries  unfinished envelopes in memory, by id
     written_elsewhere  called with each stream that comes into memory and that another process
                        writes
+    first_is_stored    called with each room whose first delayed envelope is not in memory, and may
+                       go on
     """
 
     index: int
@@ -58,6 +60,7 @@ class Shard:
     spilled: int = attrs.field(default=0, init=False)
     deliveries: dict[str, Delivery] = attrs.field(factory=dict, init=False)
     written_elsewhere: Callable[[Delivery], None] = attrs.field(default=_nobody, init=False)
+    first_is_stored: Callable[[Place], None] = attrs.field(default=_nobody, init=False)
     _alarm: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _ringing: bool = attrs.field(default=False, init=False)
 
@@ -117,9 +120,13 @@ class Shard:
         self.measure()
 
     def delay_again(self, delivery: Delivery, hooks: ChannelHooks, wall: float) -> float | None:
-        """Ask the policies again about a delivery that is due; returns the same as `delayed`."""
-        until = None
-        if "admit" in hooks.served:
+        """Ask the policies again about a delivery that is due; returns the same as `delayed`.
+
+        It may be due before its own delay is over, since an earlier delivery of its room has ended.
+        Then policies are not asked.
+        """
+        until = self.delays.own(place_of(delivery.envelope), delivery.id, wall)
+        if until is None and "admit" in hooks.served:
             until = hooks.admit(delivery.envelope, self.pressure()).until
         return self.delayed(delivery, until, wall)
 
@@ -130,30 +137,32 @@ class Shard:
                for longer
         """
         envelope = delivery.envelope
-        until = delayed_until(asked, max(delivery.accepted_at, envelope.not_before or 0.0), wall)
+        own = delayed_until(asked, max(delivery.accepted_at, envelope.not_before or 0.0), wall)
+        until = own
         if in_order(envelope):
-            place = envelope.instance_id, envelope.external_room_id
-            first = self.delays.first(place, delivery.id)
-            if first is not None and first > wall:
-                until = max(first, until or 0.0)
+            before = self.delays.before(place_of(envelope), delivery.id)
+            if before is not None and before > wall:
+                until = max(before, own or 0.0)
         if until is not None:
-            self.delay(delivery, until)
+            self.delay(delivery, until, own or 0.0)
         return until
 
-    def delay(self, delivery: Delivery, until: float, *, by_class: bool = False) -> None:
+    def delay(
+        self, delivery: Delivery, until: float, own: float, *, by_class: bool = False
+    ) -> None:
         """Delay the delivery; later deliveries in its room wait for it.
 
         If its deadline follows from the ttl of its class, the ttl counts from `until`.
 
         until     POSIX time
+        own       the time until which policies delay the delivery itself; 0: they do not
         by_class  its deadline is that of its class, although its envelope has one: for members of
                   groups
         """
         envelope, clock = delivery.envelope, self.clock
         delivery.delay(until)
         if in_order(envelope):
-            place = envelope.instance_id, envelope.external_room_id
-            self.delays.hold(place, delivery.id, until)
+            self.delays.hold(place_of(envelope), delivery.id, until, own)
         if by_class or (envelope.ttl is None and envelope.deadline is None):
             of_class: float = getattr(self.config.ttl, delivery.priority)
             ttl = max(0.0, until - clock.wall()) + of_class
@@ -161,9 +170,19 @@ class Shard:
 
     def delay_ends(self, delivery: Delivery) -> None:
         """The delivery has entered its lane, or ended: its room no longer waits for it."""
-        envelope = delivery.envelope
-        place = envelope.instance_id, envelope.external_room_id
-        self.delays.release(place, delivery.id)
+        self.release(place_of(delivery.envelope), delivery.id)
+
+    def release(self, place: Place, envelope_id: str) -> None:
+        """Hold the envelope no longer, and let the next one of its room go on."""
+        first = self.delays.release(place, envelope_id)
+        if first is None:
+            return
+        delivery = self.deliveries.get(first)
+        if delivery is None:
+            self.first_is_stored(place)
+        elif delivery.parked:
+            delivery.delay(self.clock.wall())
+            self.scheduler.at(self.clock.now(), delivery)
 
     def pressure(self) -> Pressure:
         """How full the partition is."""

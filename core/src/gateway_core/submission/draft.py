@@ -378,7 +378,7 @@ class Drafting:
         draft.delivered = True
         if delay is not None:
             by_class = draft.turn is not None and draft.turn.by_class
-            partition.delay(delivery, delay, by_class=by_class)
+            partition.delay(delivery, delay, draft.delay or 0.0, by_class=by_class)
         if draft.growth is not None:
             draft.growth.woken_by(lambda: partition.scheduler.grew(delivery, self.clock.now()))
         if draft.scope is not None:
