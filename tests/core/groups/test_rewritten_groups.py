@@ -187,6 +187,18 @@ async def test_members_that_are_delayed_are_cancelled_with_their_group(opened, a
         assert {"delivered": 1, "cancelled": 1} == dict((await job.progress()).counts)
 
 
+async def test_closing_waits_for_no_member_that_is_delayed(opened, autojump_clock):
+    """As for any other delayed envelope; it waits for those under way."""
+    channel = FakeChannel(latency=5.0)
+    async with opened(channel, plugins=[Quiet("late", "later")], drain_timeout=600) as gateway:
+        await gateway.broadcast("bot", ["late", "a", "later"], "news")
+        await trio.sleep(1)
+        await gateway.drain()
+        assert 5 == pytest.approx(trio.current_time(), abs=2)
+    assert ["news"] == channel.texts("a")
+    assert {"a"} == set(channel.rooms)
+
+
 @pytest.mark.parametrize(("fields", "ends"), [({}, "delivered"), ({"ttl": 40}, "expired")])
 async def test_the_ttl_of_a_members_class_counts_from_its_delay(
     opened, fields, ends, autojump_clock

@@ -95,6 +95,11 @@ class Feed:
         due = self.state.group.due
         return self.state.paused or (due is not None and due > self._clock.wall())
 
+    @property
+    def is_delayed(self) -> bool:
+        """Whether only members are left that policies delay."""
+        return not self.left and bool(self.own) and all(each.delayed for each in self.own)
+
     def know(self, state: GroupState) -> None:
         """Take over a group state that the outbox gave."""
         self.state = state

@@ -178,8 +178,10 @@ class Groups:
             feed.stop()
 
     async def drained(self) -> None:
-        """Wait until the groups in memory have ended, except for paused and scheduled ones."""
-        while self.in_memory and not all(feed.is_held for feed in self.feeds.values()):  # noqa: ASYNC110 - they end by themselves
+        """Wait for the groups in memory to end, except for paused, scheduled and delayed ones."""
+        while self.in_memory and not all(  # noqa: ASYNC110 - they end by themselves
+            feed.is_held or feed.is_delayed for feed in self.feeds.values()
+        ):
             await trio.sleep(AGAIN / 10)
 
     def close(self) -> None:
