@@ -40,6 +40,7 @@ class Shard:
     files       gives attempts the bytes of their files
     accepted    envelopes accepted since the gateway opened
     spilled     unfinished envelopes that are in the outbox only
+    handed      envelopes handed over to another process, without news of their end
     deliveries  unfinished envelopes in memory, by id
     written_elsewhere  called with each stream that comes into memory and that another process
                        writes
@@ -58,6 +59,7 @@ class Shard:
     _keys_anywhere: Callable[[Scope], Keys]
     accepted: int = attrs.field(default=0, init=False)
     spilled: int = attrs.field(default=0, init=False)
+    handed: int = attrs.field(default=0, init=False)
     deliveries: dict[str, Delivery] = attrs.field(factory=dict, init=False)
     written_elsewhere: Callable[[Delivery], None] = attrs.field(default=_nobody, init=False)
     first_is_stored: Callable[[Place], None] = attrs.field(default=_nobody, init=False)

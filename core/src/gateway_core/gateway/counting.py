@@ -24,6 +24,7 @@ def snapshot(parts: Parts, *, waiting: bool) -> Statistics:
     return Statistics(
         accepted=total,
         unfinished=sum(part.unfinished for part in counted),
+        handed=sum(partition.handed for partition in partitions),
         refused=sum(door.refused.values()),
         refused_elsewhere=dict(door.refused_elsewhere),
         hook_errors={

@@ -87,8 +87,10 @@ class InstanceStatistics:
 
 @attrs.frozen(kw_only=True)
 class Statistics:
-    """The whole gateway. `accepted == sum(dispositions) + unfinished` at every instant.
+    """The whole gateway. `accepted == sum(dispositions) + unfinished + handed` at every instant.
 
+    handed    envelopes that were handed over to another process, and that have not ended as far as
+              this process knows: it hears only of those that somebody waits for
     skew      the busiest partition's share of accepted envelopes, divided by an even share; 1 is
               perfect
     stored    unfinished envelopes in a durable outbox, including those of previous runs
@@ -117,6 +119,7 @@ class Statistics:
     skew: float
     partitions: tuple[PartitionStatistics, ...]
     instances: tuple[InstanceStatistics, ...]
+    handed: int = 0
     stored: int = 0
     unserved: Mapping[str, int] = attrs.field(factory=dict)
     refused_elsewhere: Mapping[str, int] = attrs.field(factory=dict)
@@ -132,5 +135,6 @@ class Statistics:
 
     @property
     def conserved(self) -> bool:
-        """Whether `accepted == sum(dispositions) + unfinished` holds; it always does."""
-        return self.accepted == sum(self.dispositions.values()) + self.unfinished
+        """Whether `accepted == sum(dispositions) + unfinished + handed` holds; it always does."""
+        ended = sum(self.dispositions.values())
+        return self.accepted == ended + self.unfinished + self.handed

@@ -71,6 +71,7 @@ class HandoverWay:
         )
         delivery.wait_for(HANDED, now)
         draft.partition.accepted += 1
+        draft.partition.handed += 1
         draft.account.counts.accepted += 1
         if drafting.closed:
             delivery.store()
@@ -154,6 +155,9 @@ class HandoverWay:
         place = envelope.instance_id, envelope.external_room_id
         partition = self._drafting.partition_of(*place)
         account = self._drafting.registry.present(envelope.instance_id)
+        if delivery.was_here:  # its next owner counts it
+            return
+        partition.handed -= 1
         if receipt is not None:
             partition.completion.dispositions[receipt.disposition] += 1
             if account is not None:
