@@ -850,6 +850,17 @@ async def test_two_hundred_at_once_all_end(shared):
     assert 200 == len({receipt.envelope_id for receipt in receipts})
 
 
+async def test_a_role_that_may_not_read_endings_is_told_what_to_grant(web, quick):
+    url = web.server.url(user="producer_web")
+    async with web.owner(), web.producer(url=url) as producer:
+        receipt = await producer.send("bot", "room", "text")
+        endings = producer.endings()
+        with pytest.raises(OutboxError, match=r"may not read .*SELECT .*allow.*producer_web"):
+            await anext(endings)
+        web.server.execute(f"SELECT {web.schema}.allow('producer_web', '*')")
+        assert receipt.envelope_id == (await anext(endings)).receipt.envelope_id
+
+
 async def test_a_schema_of_the_release_before_goes_on_with_this_one(server, schema, web):
     """What was handed over there is sent, and its roles may hand over from processes as well."""
     with server.connect() as own:

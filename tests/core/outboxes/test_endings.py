@@ -2,8 +2,10 @@
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from gateway_core import Disposition, EndingsForgotten, Invalid, OutboxError
+from gateway_core.outboxes import OutboxForbidden
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway, virtual_wall
 
 
@@ -147,3 +149,28 @@ async def test_an_outbox_that_cannot_be_read_for_a_while_stops_nobody(autojump_c
         receipt = await gateway.send("bot", "r", "x")
         assert [receipt.envelope_id] == texts(await take(gateway, 1))
         assert 30 <= trio.current_time() < 32
+
+
+async def test_why_an_outbox_cannot_be_read_is_logged_and_not_each_time(autojump_clock):
+    class Shut(MemoryOutbox):
+        async def endings(self, *, after, limit=1000):
+            if trio.current_time() < 8:
+                raise OutboxError("shut")
+            return await super().endings(after=after, limit=limit)
+
+    with capture_logs() as lines:
+        async with open_test_gateway(FakeChannel(), outbox=Shut()) as gateway:
+            await gateway.send("bot", "r", "x")
+            await take(gateway, 1)
+    assert ["shut"] == [line["error"] for line in lines if "outbox_failed" in line["event"]]
+
+
+async def test_who_may_not_read_them_is_told_so_at_once(autojump_clock):
+    class Closed(MemoryOutbox):
+        async def endings(self, *, after, limit=1000):
+            raise OutboxForbidden("the role lacks a privilege")
+
+    async with open_test_gateway(FakeChannel(), outbox=Closed()) as gateway:
+        with pytest.raises(OutboxError, match="lacks a privilege"):
+            await anext(gateway.endings())
+        assert 1 > trio.current_time()

@@ -124,7 +124,8 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
 
         With a durable outbox this includes endings of previous runs, each at least once, even after
         a kill; without one, only those of this run. Raises `EndingsForgotten` if some endings after
-        the cursor are no longer remembered, and `Invalid` for anything that is no cursor.
+        the cursor are no longer remembered, `Invalid` for anything that is no cursor, and
+        `OutboxError` if this process may not read endings; other failures of the outbox are logged.
         """
         self._check_loop()
         return self._parts.following.after(after)

@@ -14,9 +14,9 @@ from gateway_core.outboxes.endings import Ended, Follower
 from gateway_core.outboxes.handover import OF_SUSPENSION, Handover, News, suspension_question
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import (
-    Endings, Entry, Found, Group, GroupState, Member, Overdue, Overview, PastAttempt, Recovery,
-    Request, RequestWithdrawn, StepRecord, StepShape, StoredEntry, Stream, STREAMS, Suspension,
-    What,
+    Endings, Entry, Found, Group, GroupState, Member, OutboxForbidden, Overdue, Overview,
+    PastAttempt, Recovery, Request, RequestWithdrawn, StepRecord, StepShape, StoredEntry, Stream,
+    STREAMS, Suspension, What,
 )
 from gateway_core.outboxes.spreading import Spreading
 from gateway_core.outboxes.stored_bytes import (
@@ -62,6 +62,7 @@ __all__ = [
     "News",
     "Outbox",
     "OutboxError",
+    "OutboxForbidden",
     "Overdue",
     "Overview",
     "Part",

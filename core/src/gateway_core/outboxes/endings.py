@@ -21,7 +21,8 @@ from gateway_core.contract.errors import (
     Problem,
 )
 from gateway_core.contract.validators import shown
-from gateway_core.outboxes.records import Endings
+from gateway_core.outboxes.records import Endings, OutboxForbidden
+from gateway_core.outboxes.troubles import Troubles
 
 PAGE = 1000
 COMPANY = 0.05
@@ -85,6 +86,7 @@ class Follower:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.troubles = Troubles()
         self.woken = trio.Event()
         self.closed = False
 
@@ -149,13 +151,19 @@ class _Following:
             raise EndingsForgotten(cursor, "too many envelopes have ended meanwhile")
 
     async def _page(self, *, closed: bool) -> Endings | None:
-        """The next page; None: the outbox cannot give it now, and has logged that."""
+        """The next page; None: the outbox cannot give it now, which is logged."""
+        follower = self._follower
         try:
-            return await self._follower.source.endings(after=max(self._number, 0), limit=PAGE)
-        except OutboxError:
+            page = await follower.source.endings(after=max(self._number, 0), limit=PAGE)
+        except OutboxForbidden:
+            raise
+        except OutboxError as error:
+            follower.troubles.failed(error)
             if not closed:
                 await trio.sleep(POLL)
             return None
+        follower.troubles.over()
+        return page
 
 
 def _number_of(cursor: object) -> int:

@@ -51,6 +51,10 @@ def stream_of(envelope: Envelope, priority: Priority) -> Stream:
     return Stream(priority, envelope.order == "none" and envelope.target is None)
 
 
+class OutboxForbidden(OutboxError):
+    """The process may not do that with the outbox until somebody grants it."""
+
+
 class RequestWithdrawn(OutboxError):
     """The request that an entry answers was withdrawn or answered already, so it is not stored."""
 

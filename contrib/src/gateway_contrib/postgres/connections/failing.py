@@ -9,7 +9,7 @@ import psycopg
 from psycopg import conninfo
 
 from gateway_contrib.postgres.connections.connecting import POOLED
-from gateway_core.outboxes import OutboxError
+from gateway_core.outboxes import OutboxError, OutboxForbidden
 
 FENCED, COMMITTED = "GW001", "GW002"
 """SQLSTATEs of `begin_batch`: another member is the owner; the transaction is committed already."""
@@ -17,6 +17,8 @@ NOT_COMMON = "GW004"
 """SQLSTATE of `begin_share`: another member does the work that is common to all accounts."""
 ANOTHER_KEY = "GW003"
 """SQLSTATE of handing over: the outbox now expects another key to seal with."""
+FORBIDDEN = "42501"
+"""SQLSTATE: the role lacks a privilege."""
 _WORDS: Mapping[str, str] = {
     "25006": "the server is read-only",
     POOLED: "the address is that of a pooler, and this needs sessions of its own: give the address"
@@ -25,7 +27,7 @@ _WORDS: Mapping[str, str] = {
     "28P01": "the password is wrong, or the role does not exist",
     "3D000": "the database does not exist; create it",
     "3F000": "the schema does not exist",
-    "42501": "the role lacks a privilege; grant it",
+    FORBIDDEN: "the role lacks a privilege; grant it",
     "53100": "the server's disk is full; make room on it",
     "53200": "the server is out of memory",
     "53300": "the server has too many connections; raise max_connections or close some",
@@ -73,7 +75,9 @@ class Place:
 
         what  what failed, in words that follow the place: "cannot be opened"
         """
-        return OutboxError(f"outbox {self} {what}: {self.words(error)}")
+        forbidden = getattr(error, "sqlstate", None) == FORBIDDEN
+        kind = OutboxForbidden if forbidden else OutboxError
+        return kind(f"outbox {self} {what}: {self.words(error)}")
 
     def words(self, error: BaseException) -> str:
         """What the error means, and the server's own words, in one line."""
