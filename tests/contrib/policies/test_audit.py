@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import stat
 
+import attrs
 import pytest
+from pictures import png
 
 from gateway_contrib.policies import AuditLog, Masking
-from gateway_core import Invalid
+from gateway_core import File, Invalid
 from gateway_core.testing import EPOCH, FakeChannel, virtual_wall
 
 
@@ -36,6 +38,7 @@ async def test_ends_and_refusals_are_recorded(opened, autojump_clock):
             "class": "normal",
             "length": 5,
             "digest": ended["digest"],
+            "files": [],
         }
         == ended
     )
@@ -57,6 +60,29 @@ async def test_texts_are_those_that_were_sent_and_only_if_asked_for(opened, auto
     assert ["it is [hidden]"] == [record["text"] for record in records]
     assert "text" not in bare[0]
     assert records[0]["digest"] == bare[0]["digest"]
+
+
+async def test_each_message_of_an_album_and_each_file_is_recorded(opened, autojump_clock):
+    class Album(FakeChannel):
+        async def _store(self, attempt):
+            answer = await super()._store(attempt)
+            return attrs.evolve(answer, more=("a", "b")) if attempt.files else answer
+
+    picture = png()
+    records, bare = [], []
+    policies = [AuditLog(records.append, texts=True), AuditLog(bare.append)]
+    pictures = [File(picture, name=f"{number}.png", alt="it") for number in range(3)]
+    async with opened(Album(), *policies) as gateway:
+        receipt = await gateway.send("bot", "r", "hello", files=pictures)
+        with pytest.raises(Invalid):
+            await gateway.send("bot", "r", "hello", files=[File("/nowhere/x.png")])
+    album, refused = records
+    (part,) = receipt.parts
+    assert [part.message_id, "a", "b"] == album["messages"]
+    file = {"media_type": "image/png", "size": len(picture), "digest": album["files"][0]["digest"]}
+    assert [file | {"name": f"{n}.png", "alt": "it"} for n in range(3)] == album["files"]
+    assert [file] * 3 == bare[0]["files"]
+    assert ["refused", 1] == [refused["what"], len(refused["files"])]
 
 
 async def test_a_file_gets_a_line_each_and_only_its_owner_reads_it(

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import attrs
 
-from gateway_core import Call, Envelope, Receipt
+from gateway_core import Call, Envelope, File, Receipt
 from gateway_core.authors import hookimpl
 
 Write = Callable[[Mapping[str, Any]], None]
@@ -25,11 +25,13 @@ class AuditLog:
     """Writes a record of each envelope that ended or was refused.
 
     write  called with each record, a table of plain JSON
-    texts  include texts and calls' arguments; otherwise only their length and a digest
+    texts  include texts, calls' arguments, and names and descriptions of files; otherwise only the
+           length and a digest of texts
     clock  gives the POSIX time of a refusal
 
     A record has `what` (`ended` or `refused`), `at`, `instance`, `room`, `thread`, `operation`,
-    `key` and `class`, and the `length` and `digest` of the text. An ending also has `envelope`,
+    `key` and `class`, the `length` and `digest` of the text, and `files`: the `media_type`, `size`
+    and `digest` of each file, as far as they are known. An ending also has `envelope`,
     `disposition`, `reason`, `attempts` and `messages` (the platform's ids); a refusal has `error`,
     and its text in `why`. Text and room are those that were sent, after policies changed them.
     """
@@ -62,7 +64,7 @@ class AuditLog:
             "disposition": str(receipt.disposition),
             "reason": "" if verdict is None else str(verdict.reason),
             "attempts": receipt.attempts,
-            "messages": [part.message_id for part in receipt.parts if part.message_id is not None],
+            "messages": _messages(receipt),
         }
         self.write(ended | self._about(envelope))
 
@@ -90,7 +92,21 @@ class AuditLog:
             "key": envelope.key,
             "class": envelope.priority,
             **told,
+            "files": self._files(envelope),
         }
+
+    def _files(self, envelope: Envelope) -> list[dict[str, Any]]:
+        """The files; an envelope that is refused may have anything in their place."""
+        files = getattr(envelope, "files", None)
+        known = files if isinstance(files, list | tuple) else ()
+        names = ("media_type", "size", "digest", *(("name", "alt") if self.texts else ()))
+        return [{n: getattr(file, n) for n in names} for file in known if isinstance(file, File)]
+
+
+def _messages(receipt: Receipt) -> list[str]:
+    """The platform's ids of all messages, in their order; an album has several in one part."""
+    parts = [part for part in receipt.parts if part.message_id is not None]
+    return [name for part in parts for name in (part.message_id or "", *part.more)]
 
 
 @attrs.define(eq=False)
