@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from gateway_contrib.policies.escapes import seen
 from gateway_core import Button, Call, Edit, Envelope, File, Poll, Secret, Send
 from gateway_core.authors import hookimpl
 from gateway_core.settings import text
@@ -54,8 +55,9 @@ class Masking:
     words     texts to hide wherever they occur, such as the application's own passwords
     by        the text that replaces them
 
-    A secret that is split by formatting is not found. A policy after this one may bring a secret
-    back, so give this one last.
+    Secrets are found as people see them too: written with backslashes or as entities (`&#45;`), in
+    texts of any format. A secret that is split by other formatting is not found. A policy after
+    this one may bring a secret back, so give this one last.
     """
 
     patterns: tuple[re.Pattern[str], ...] = attrs.field(default=SECRETS, converter=_patterns)
@@ -109,6 +111,11 @@ class Masking:
             words = words.replace(word, self.by)
         for pattern in self.patterns:
             words = pattern.sub(lambda _found: self.by, words)
+        for pattern in (*(re.compile(re.escape(word)) for word in self.words), *self.patterns):
+            shown = seen(words)
+            if shown is None:
+                break
+            words = shown.replaced(words, pattern, self.by)
         return words
 
     def _all(self, value: Any) -> Any:
