@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway_contrib.policies import SECRETS, Footer, Masking, Redirection
-from gateway_core import Button, File, HookContractError, Invalid, Secret
+from gateway_core import Button, File, HookContractError, Invalid, KeyRef, Secret
 from gateway_core.testing import FakeChannel
+
+PLACE = {"instance_id": "bot", "external_room_id": "r"}
 
 
 def changed(policy, envelope):
@@ -53,6 +55,22 @@ def test_a_footer_that_is_no_text_is_refused(arguments):
         Footer(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("text", "closed"),
+    [
+        ("so:\n\n```py\nx = 1", "so:\n\n```py\nx = 1\n```"),
+        ("~~~~\nx", "~~~~\nx\n~~~~"),
+        ("```\nx\n```", None),
+        ("> ```\n> x", "> ```\n> x\n> ```"),
+        ("a **word", None),
+        ("an `x", None),
+        ("1. one\n2", None),
+    ],
+)
+def test_it_stands_below_code_whose_fence_is_open(sent, text, closed):
+    assert f"{closed or text}\n\nus" == changed(Footer("us"), sent(text=text)).text
+
+
 async def test_a_message_and_its_edit_have_it_once(opened, autojump_clock):
     channel = FakeChannel()
     async with opened(channel, Footer("us")) as gateway:
@@ -92,6 +110,29 @@ async def test_no_room_but_that_one_is_written_to(opened, autojump_clock):
         assert {"delivered": 3} == dict((await job.wait()).counts)
     assert {"staging"} == set(channel.rooms)
     assert 5 == len(channel.texts("staging"))
+
+
+async def test_edits_have_the_label_too_whatever_names_the_message(opened, autojump_clock):
+    channel = FakeChannel()
+    async with opened(channel, Redirection({"bot": "staging"}, labelled=True)) as gateway:
+        receipt = await gateway.send("bot", "r", "one", key="k")
+        assert ["[for r]\n\none"] == channel.texts("staging")
+        await gateway.edit(receipt.ref, "two")
+        assert ["[for r]\n\ntwo"] == channel.texts("staging")
+        edited = await gateway.edit(KeyRef(**PLACE, key="k"), "three")
+        assert ["[for r]\n\nthree"] == channel.texts("staging")
+        await gateway.edit(edited.ref, "four")
+        assert ["[for r]\n\nfour"] == channel.texts("staging")
+        await gateway.edit(receipt.ref, buttons=[Button("yes", "1")])
+        assert ["[for r]\n\nfour"] == channel.texts("staging")
+
+
+async def test_what_was_sent_to_that_room_itself_has_no_label(opened, autojump_clock):
+    channel = FakeChannel()
+    async with opened(channel, Redirection({"bot": "staging"}, labelled=True)) as gateway:
+        receipt = await gateway.send("bot", "staging", "one")
+        await gateway.edit(receipt.ref, "two")
+    assert ["two"] == channel.texts("staging")
 
 
 async def test_what_stands_elsewhere_is_not_edited(opened, autojump_clock):
@@ -135,8 +176,35 @@ def test_tokens_that_people_paste_are_hidden(sent, secret):
     assert "see [hidden]" == text
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "xoxb\\-1234567890\\-abcdef",
+        "gh" + "p\\_" + "a" * 36,
+        "xoxb&#45;1234567890-abcdef",
+        "xoxb&#x2D;1234567890&#45;abcdef",
+        "gh" + "p&lowbar;" + "a" * 36,
+        "https://hooks\\.slack.com/" + "services/T0/B0/abc",
+        "hun\\*ter&amp;2",
+    ],
+)
+@pytest.mark.parametrize("format_", ["markdown", "native"])
+def test_tokens_are_hidden_as_people_see_them(sent, written, format_):
+    """However the text is written: with escapes, or with entities."""
+    policy = Masking(words=["hun*ter&2"])
+    text = changed(policy, sent(text=f"a \\* see {written} \\* b", format=format_)).text
+    assert "a \\* see [hidden] \\* b" == text
+
+
 def test_other_texts_are_left_as_they_are(sent):
-    for text in ("at 12:30, call 123456789", "https://slack.com/services/x", "a.b.c", "eyJ"):
+    for text in (
+        "a\\*b &amp; c&#45;d \\",
+        "&&;&#;",
+        "at 12:30, call 123456789",
+        "https://slack.com/services/x",
+        "a.b.c",
+        "eyJ",
+    ):
         assert Masking().rewrite(sent(text=text)) is None
 
 
