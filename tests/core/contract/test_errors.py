@@ -43,7 +43,7 @@ from gateway_core import (
 )
 from gateway_core.authors import AttemptTimeout, TransportError, UnreadableSource
 from gateway_core.http import UnreadableBody
-from gateway_core.outboxes import BytesLost, RequestWithdrawn
+from gateway_core.outboxes import BytesLost, OutboxForbidden, RequestWithdrawn
 
 PROBLEMS = [Problem("text", "is empty"), Problem("ttl", "must be a number")]
 VERDICT = Verdict(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, raw="no")
@@ -82,6 +82,7 @@ EVERY = [
     Invalid(PROBLEMS),
     NotServing(what="suspend"),
     OutboxError("x"),
+    OutboxForbidden("x"),
     Overloaded(bound_of="room", pressure="high", depth=9, bound=10, retry_in=1.5),
     PartitionFailed("x"),
     PluginError(PROBLEMS),

@@ -49,10 +49,12 @@ def test_each_waits_for_the_first_of_its_room():
     for name in "abc":
         delays.hold(ROOM, name, 5.0)
     delays.hold(ROOM, "a", 9.0)  # again: it stays the first
-    assert [None, 9.0, 9.0] == [delays.first(ROOM, name) for name in "abc"]
-    delays.release(ROOM, "a")
-    assert [None, 5.0] == [delays.first(ROOM, name) for name in "bc"]
-    assert delays.first(OTHER, "c") is None
+    assert [None, 9.0, 9.0] == [delays.before(ROOM, name) for name in "abc"]
+    assert delays.release(ROOM, "c") is None  # the first is the same
+    assert "b" == delays.release(ROOM, "a")
+    delays.hold(ROOM, "c", 5.0)
+    assert [None, 5.0] == [delays.before(ROOM, name) for name in "bc"]
+    assert delays.before(OTHER, "c") is None
 
 
 def test_what_is_not_held_is_released_without_an_error():
