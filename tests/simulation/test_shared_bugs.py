@@ -40,7 +40,7 @@ bug = BUGS = Bugs(simulate)
 # -- the lease
 
 
-@bug(FOLLOWED, seen=26)
+@bug(FOLLOWED, seen=0)
 def a_renewal_counts_from_its_answer(patch):
     whole = membership.Membership.renew
 
@@ -53,7 +53,7 @@ def a_renewal_counts_from_its_answer(patch):
     patch.setattr(membership.Membership, "renew", renew)
 
 
-@bug(f"{FOLLOWED}|under way", seen=49)
+@bug(f"{FOLLOWED}|under way", seen=1)
 def a_takeover_comes_before_the_lease_is_over(patch):
     patch.setattr(membership, "BEYOND", 0.5)
 
@@ -239,7 +239,7 @@ def what_could_not_be_accepted_here_is_taken_for_gone_though_another_accepted_it
     patch.setattr(Capacity, "failed", lambda *of, elsewhere: failed(*of, elsewhere=False))
 
 
-@bug("unfinished", seen=270)
+@bug("unfinished", seen=0)
 def what_ended_of_a_lost_account_is_remembered(patch):
     patch.setattr(Completion, "forget_ended", lambda self, instance_id: None)
 

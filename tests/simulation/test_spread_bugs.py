@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -17,11 +16,7 @@ from sharing.world import simulate_spread
 from simulated.bugs import Bugs
 
 from gateway_contrib.postgres import sharing
-from gateway_contrib.postgres.names import name_of
-from gateway_contrib.postgres.operators import suspensions
-from gateway_contrib.postgres.operators.serving import Serving
 from gateway_contrib.postgres.spreading import member, tables
-from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.owning.moving import Moving
 from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.engine.instances.stopping import Stopping
@@ -66,21 +61,6 @@ def a_takeover_does_not_look_at_the_counter_again(patch):
 # -- handing an account over
 
 
-@bug(f"{NEVER}|has not done so", seen=6948)
-def a_newer_wish_is_stored_before_the_answer_to_an_older_one(patch):
-    async def stored(self, instance_id, suspension, _age):
-        self._check(instance_id)
-        store = partial(suspensions.store, instance=instance_id, suspension=suspension)
-        await self._apart(store, name_of(instance_id))
-
-    patch.setattr(Serving, "store_suspension", stored)
-
-
-@bug("in flight", seen=6630)
-def an_attempt_of_a_lost_account_writes_once_it_is_owned_again(patch):
-    patch.setattr(InstanceState, "lose", lambda _: None)
-
-
 @bug("in flight", seen=2)
 def what_is_under_way_is_not_waited_for(patch):
     async def at_rest(self: Any, account: Any) -> None:
@@ -116,7 +96,7 @@ def a_look_takes_the_rows_of_other_owners(patch):
     patch.setattr(sharing.Sharing, "_of_its_own", lambda self, read: read)
 
 
-@bug("overtakes", seen=29)
+@bug("overtakes", seen=6)
 def what_was_handed_over_may_be_overtaken(patch):
     """By envelopes that the same process accepts, which owns the account by now."""
     patch.setattr(HandoverWay, "untaken", lambda self, instance_id, room: False)
@@ -137,7 +117,7 @@ def what_an_application_handed_over_is_handed_over_again(patch):
 # -- what operators have suspended
 
 
-@bug("which is suspended", seen=0)
+@bug("which is suspended", seen=8)
 def whoever_has_an_account_next_does_not_hear_that_it_is_suspended(patch):
     patch.setattr(Suspensions, "restore", lambda self, account, suspension: None)
 
