@@ -124,7 +124,7 @@ def test_every_mistake_is_told():
         "key: must be a text, not int",
         "ttl: must be a finite number of seconds, not inf",
         f"text: {UNSENDABLE}",
-        "extra.a: must be plain JSON, not bytes",
+        "extra.a: must be plain JSON, not bytes; send a file with `files`",
     ] == told(SEND, **names, **fields)
 
 
@@ -210,7 +210,7 @@ def nested(depth):
     ("value", "place", "why"),
     [
         ({"a": [1, {"b": {1}}]}, "extra.a.1.b", "must be plain JSON, not set"),
-        ({"a": b"x"}, "extra.a", "must be plain JSON, not bytes"),
+        ({"a": b"x"}, "extra.a", "must be plain JSON, not bytes; send a file with `files`"),
         ({"a": float("nan")}, "extra.a", "must be a finite number"),
         ({"a": 10**5000}, "extra.a", "must be a number of at most 64 bits"),
         ({"a": -(2**64) - 1}, "extra.a", "must be a number of at most 64 bits"),
@@ -327,7 +327,7 @@ def test_a_ref_names_a_message_by_its_parts_or_its_envelope():
         ({"possible_duplicate": 1}, "possible_duplicate: must be true or false, not 1"),
         ({"thread_id": 5}, "thread_id: must be a text, not int"),
         ({"extra": 5}, "extra: must be a table, not int"),
-        ({"extra": {"a": b""}}, "extra.a: must be plain JSON, not bytes"),
+        ({"extra": {"a": b""}}, "extra.a: must be plain JSON, not bytes; send a file with `files`"),
     ],
     ids=str,
 )

@@ -371,4 +371,5 @@ def _json(  # noqa: C901 - one branch for each kind of JSON value
     elif isinstance(value, int) and abs(value) > WIDEST:
         yield Problem(place, "must be a number of at most 64 bits")
     elif value is not None and not isinstance(value, bool | int | float):
-        yield Problem(place, f"must be plain JSON, not {type(value).__name__}")
+        hint = "; send a file with `files`" if isinstance(value, bytes | bytearray) else ""
+        yield Problem(place, f"must be plain JSON, not {type(value).__name__}{hint}")
