@@ -13,14 +13,12 @@ from sharing.world import simulate_sourced
 from simulated.bugs import Bugs
 
 from gateway_contrib.postgres import sharing
-from gateway_contrib.postgres.handed import Handed
 from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.operators import overtaken
 from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.spreading.member import SpreadMember
 from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.owning.accounts import Accounts
-from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.sourcing.sourcing import Sourcing
 
 SEEDS = amount("worlds of accounts that a source gives")
@@ -49,24 +47,9 @@ def test_every_law_holds_in_every_world():
         assert any(outcome.happened.get(what) for outcome in outcomes), what
 
 
-@bug(NEVER, seen=103)
+@bug(NEVER, seen=377)
 def what_is_handed_over_is_not_looked_for_as_its_account_is_had(patch):
     patch.setattr(sharing.Sharing, "_gain", lambda self, accounts=(): self._handed.gained())
-
-
-@bug("overtakes", seen=5023)
-def a_look_under_way_takes_the_newest_rows_of_an_account_that_is_had_meanwhile(patch):
-    look = Handed.look
-
-    def counted(handed, *words, **named):
-        handed._gained += vars(handed).pop("later", 0)
-        return look(handed, *words, **named)
-
-    def gained(handed):
-        handed.later = vars(handed).get("later", 0) + 1
-
-    patch.setattr(Handed, "look", counted)
-    patch.setattr(Handed, "gained", gained)
 
 
 @bug("overtakes", seen=5223)
@@ -79,22 +62,12 @@ def one_request_is_left_to_the_next_owner_and_its_room_s_later_ones_are_not(patc
     )
 
 
-@bug(f"has not done so|{NEVER}", seen=8264)
+@bug(f"has not done so|{NEVER}", seen=1148)
 def what_nobody_has_taken_is_done_after_a_newer_wish(patch):
     patch.setattr(overtaken, "answer", lambda *_: None)
 
 
-@bug(f"has not done so|{NEVER}", seen=44)
-def what_was_asked_long_ago_counts_as_newest(patch):
-    carry_out = Suspensions.carry_out
-
-    async def carried_out(self, instance_id, suspension, *, age=0.0):
-        await carry_out(self, instance_id, suspension)
-
-    patch.setattr(Suspensions, "carry_out", carried_out)
-
-
-@bug(f"has not done so|{NEVER}|ended 0 times", seen=6616)
+@bug(f"has not done so|{NEVER}|ended 0 times", seen=883)
 def an_account_that_was_taken_and_forgotten_is_kept(patch):
     give_back = SpreadMember._give_back
 
@@ -105,7 +78,7 @@ def an_account_that_was_taken_and_forgotten_is_kept(patch):
     patch.setattr(SpreadMember, "_give_back", given_back)
 
 
-@bug(NEVER, seen=2191)
+@bug(NEVER, seen=1489)
 def what_ended_here_is_remembered_though_its_account_was_lost(patch):
     patch.setattr(Accounts, "_forget_ended", lambda *_: None)
 

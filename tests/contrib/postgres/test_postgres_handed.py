@@ -15,7 +15,7 @@ from sealed import FIRST
 
 from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue, handed
-from gateway_contrib.postgres.handed import _LOOK, _NEW
+from gateway_contrib.postgres.handed import _LOOK, _NEW, Share
 from gateway_core import Delete, Edit, File, Invalid, KeyRef, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
@@ -140,6 +140,30 @@ async def test_a_look_takes_what_is_new_and_no_more(server, made):
             assert ["late"] == await look()
             send(quick, made, "4")
             assert ["4"] == await look()
+
+
+async def test_a_look_under_way_as_an_account_is_had_takes_none(server, made):
+    """It looks for what is new, and older rows of the account come first."""
+
+    class Gaining:
+        def __init__(self, connection):
+            self.connection = connection
+
+        def execute(self, *words):
+            found = self.connection.execute(*words)
+            handed.gained()
+            return found
+
+    outbox = outbox_at(server, made)
+    async with outbox:
+        handed = outbox._handed
+        share = Share(outbox._membership.member, lambda _instance: True)
+        assert [] == await outbox._look(lambda it: handed.look(it, 1.0, share))
+        with server.connect() as own:
+            send(own, made, "new")
+        assert [] == await outbox._look(lambda it: handed.look(Gaining(it), 1.0, share))
+        (found,) = await outbox._look(lambda it: handed.look(it, 1.0, share))
+        assert "new" == found.envelope.text
 
 
 async def test_what_is_taken_at_once_is_bounded_in_bytes(server, made, monkeypatch):

@@ -216,6 +216,19 @@ async def test_a_refused_token_is_its_owner_s_trouble_alone(autojump_clock):
     assert 1 == len(channels[1].made)
 
 
+async def test_what_was_asked_before_does_not_undo_a_newer_wish(autojump_clock):
+    """The owner learns late of what another process asked."""
+    async with two() as (_store, (a, _b), _channels):
+        await trio.sleep(9)
+        a.suspend("one", "newer")
+        await trio.sleep(1)
+        carry_out = a._parts.suspensions.carry_out
+        await carry_out("one", None, age=5.0)
+        assert "newer" in suspended(a)
+        await carry_out("one", None, age=0.5)
+        assert suspended(a) is None
+
+
 async def test_where_suspended_accounts_refuse_the_next_owner_refuses(autojump_clock):
     async with two(when_suspended="refuse") as (store, (a, b), _channels):
         a.suspend("one", "for good")
