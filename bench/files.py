@@ -2,7 +2,7 @@
 
 `python -m bench.files` sends 1,000 files of 1 MB to each emulated platform, to eight rooms at once.
 It prints two figures of the client's process: milliseconds of CPU for a file, and the most memory.
-`--files` sends fewer files. `--rounds` repeats the run, and prints the least of each figure.
+`--files` sends fewer files, `--bytes` files of another size. `--rounds` repeats the run, and prints the least of each figure.
 
 All clients have the same job: a path for each message, one after the other in a room, each awaited
 before the next. Each client and each platform is a process of its own, and a client's process
@@ -92,11 +92,11 @@ def measured(client: str, channel: str, rooms: Mapping[str, Sequence[str]], pyth
     return report["cpu_seconds"] / counted * 1e3, report["peak_rss_mb"] * (1 << 20) / MB
 
 
-def made(folder: Path, count: int) -> list[str]:
+def made(folder: Path, count: int, size: int) -> list[str]:
     """`count` different files: for bytes that a platform has already, a client would send an id."""
     paths = [str(folder / f"report-{number}.bin") for number in range(count)]
     for path in paths:
-        Path(path).write_bytes(os.urandom(MB))
+        Path(path).write_bytes(os.urandom(size))
     return paths
 
 
@@ -121,6 +121,7 @@ def rows(arguments: argparse.Namespace, paths: Sequence[str]) -> Iterator[dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--bytes", type=int, default=MB)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument(
         "--python", default="build/peers/bin/python", help="the Python that has the peers"
@@ -133,7 +134,7 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             found = []
-            for row in rows(arguments, made(Path(folder), arguments.files)):
+            for row in rows(arguments, made(Path(folder), arguments.files, arguments.bytes)):
                 found.append(row)
                 if not arguments.json:
                     print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
