@@ -2,7 +2,8 @@
 
 `python -m bench.files` sends 1,000 files of 1 MB to each emulated platform, to eight rooms at once.
 It prints two figures of the client's process: milliseconds of CPU for a file, and the most memory.
-`--files` sends fewer files, `--bytes` files of another size. `--rounds` repeats the run, and prints the least of each figure.
+`--files` sends fewer files, and `--bytes` files of another size. `--rounds` repeats the run, and
+prints the least of each figure.
 
 All clients have the same job: a path for each message, one after the other in a room, each awaited
 before the next. Each client and each platform is a process of its own, and a client's process
