@@ -501,6 +501,7 @@ class Attempt:
     files        the files of `part`, in its order; for an edit the files that the message has
                  afterwards, for a deletion the files that it has now
     loses_files  for an edit: the message loses all files that it has
+    more         for an edit: ids of the further messages of the part: the rest of an album
     """
 
     operation: str
@@ -521,6 +522,7 @@ class Attempt:
     ephemeral: bool = False
     files: tuple[Upload, ...] = ()
     loses_files: bool = False
+    more: tuple[str, ...] = ()
 
     @property
     def payload(self) -> Mapping[str, Json]:

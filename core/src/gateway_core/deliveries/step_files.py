@@ -50,10 +50,16 @@ class StepFiles:
         refused, reason = ErrorClass.NON_RETRYABLE, Reason.BAD_REQUEST
         return Verdict(error_class=refused, reason=reason, raw=self.lost, files_refused=True)
 
+    def stays(self, place: int) -> bool:
+        """Whether the message has the file at this place already."""
+        before = self.before or ()
+        alike = len(before) == len(self.files) and _is_same(self.files[place], before[place])
+        return self.held or alike
+
     def learn(self, answer: Answer) -> None:
         """Note what the platform said about the files."""
         if len(answer.files) == len(self.files):
-            self.ids = answer.files
+            self.ids, self.more = answer.files, answer.more
         self.more = answer.more or self.more
 
     @property
@@ -86,7 +92,7 @@ def files_against(part: Part, files: Sequence[File], known: PartRef) -> StepFile
     if made is None:
         return StepFiles((), before=known.files) if known.files else None
     made.before = known.files
-    made.held = all(map(_is_same, made.files, known.files)) and len(known.files) == len(made.files)
+    made.held = all(map(made.stays, range(len(made.files))))
     made.more = known.more
     return made
 

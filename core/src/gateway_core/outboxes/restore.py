@@ -198,7 +198,9 @@ def _restore(
         first_at=first_at,
     )
     if step.files is not None:
-        step.files.ids, step.files.more = record.files, record.more or step.files.more
+        if record.files:
+            step.files.ids, step.files.more = record.files, record.more
+        step.files.more = record.more or step.files.more
     if record.started and record.outcome is None:
         step.interrupt(INTERRUPTED, window, now, harmless=harmless)
 

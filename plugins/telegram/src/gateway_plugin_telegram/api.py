@@ -24,9 +24,16 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
-from gateway_plugin_telegram.errors.verdicts import TelegramApiError, has_no_text, is_stale
+from gateway_plugin_telegram.errors.verdicts import (
+    TelegramApiError,
+    has_no_text,
+    is_gone,
+    is_stale,
+    is_unchanged,
+)
 from gateway_plugin_telegram.ids import is_message_id, message_id
 from gateway_plugin_telegram.kinds.requests import kind_of, kind_request
+from gateway_plugin_telegram.media.albums import album_edit
 from gateway_plugin_telegram.media.kinds import DOCUMENT
 from gateway_plugin_telegram.media.planning import MOST_IN_ALBUM
 from gateway_plugin_telegram.media.requests import (
@@ -103,6 +110,8 @@ class TelegramSession:
 
     async def edit(self, attempt: Attempt) -> Answer:
         """Give a message a new text, caption or file."""
+        if attempt.files and attempt.more and attempt.part is not None:
+            return await self._edit_album(attempt)
         if attempt.files:
             result = await self._sent(edit_files_request(attempt, self._refused))
             learned = self._learned([result], attempt) if attempt.part is not None else ()
@@ -116,6 +125,38 @@ class TelegramSession:
             await self._result(text_as_caption_request(attempt))
         return Answer(message_id=attempt.message_id)
 
+    async def _edit_album(self, attempt: Attempt) -> Answer:
+        """Change or delete one message after another; the last refusal tells if none changed."""
+        edit = album_edit(attempt, self._refused)
+        files: list[str | None] = [upload.file.id for upload in attempt.files]
+        refused: TelegramApiError | None = None
+        changed = 0
+        for place, request in edit.changes.items():
+            try:
+                result = await self._sent(request)
+            except TelegramApiError as error:
+                if not is_unchanged(error):
+                    raise
+                refused = error
+                files[place] = files[place] or next(iter(request.reused), None)
+                continue
+            changed += 1
+            if not attempt.files[place].held:
+                files[place] = self._learned_of(result, attempt.payload["media"][place])
+        for request in edit.removes:
+            try:
+                await self._result(request)
+            except TelegramApiError as error:
+                if not is_gone(error):
+                    raise
+            changed += 1
+        if refused is not None and not changed:
+            raise refused
+        known = tuple(name for name in files if name is not None)
+        more = (*edit.stays[: edit.main], *edit.stays[edit.main + 1 :])
+        complete = len(known) == len(files)
+        return Answer(message_id=edit.stays[edit.main], files=known if complete else (), more=more)
+
     async def _upload(self, attempt: Attempt) -> Answer:
         result = await self._sent(upload_request(attempt, self._refused))
         messages = result if isinstance(result, list) else [result]
@@ -127,17 +168,24 @@ class TelegramSession:
         return Answer(message_id=main, files=self._learned(messages, attempt), more=tuple(names))
 
     def _learned(self, messages: Sequence[Any], attempt: Attempt) -> tuple[str, ...]:
-        """The files' ids, to reuse; a file that Telegram made another kind is uploaded again."""
-        found = [file_in(message) for message in messages if isinstance(message, Mapping)]
-        files = [one for one in found if one is not None]
-        if len(files) != len(attempt.files):
+        """The files' ids; empty if one cannot be read."""
+        if len(messages) != len(attempt.files):
             return ()
-        for (kind, name), shown in zip(files, attempt.payload["media"], strict=True):
-            if shown["type"] in (kind, DOCUMENT.name):
-                self._refused.pop(name, None)
-            else:
-                self._refuse([name])
-        return tuple(name for _, name in files)
+        found = map(self._learned_of, messages, attempt.payload["media"])
+        names = tuple(name for name in found if name is not None)
+        return names if len(names) == len(messages) else ()
+
+    def _learned_of(self, message: Any, shown: Mapping[str, Any]) -> str | None:
+        """The file's id, to reuse; a file that Telegram made another kind is uploaded again."""
+        found = file_in(message) if isinstance(message, Mapping) else None
+        if found is None:
+            return None
+        kind, name = found
+        if shown["type"] in (kind, DOCUMENT.name):
+            self._refused.pop(name, None)
+        else:
+            self._refuse([name])
+        return name
 
     def _refuse(self, names: Iterable[str]) -> None:
         self._refused.update(dict.fromkeys(names))

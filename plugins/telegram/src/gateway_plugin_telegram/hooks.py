@@ -155,8 +155,9 @@ async def edit(session: api.TelegramSession, attempt: Attempt) -> Answer:
     """Give a message a new text with editMessageText, or only new buttons.
 
     A message with a file gets a new caption with editMessageCaption, or a new file with
-    editMessageMedia. If its ref does not know of the file, Telegram first refuses the text. An edit
-    cannot remove a message's file, or change the files of an album.
+    editMessageMedia; so does each message of an album, and those that are left over are deleted. If
+    its ref does not know of the file, Telegram first refuses the text. An edit cannot remove a
+    message's only file, or make an album larger.
 
     Telegram removes an inline keyboard that the request does not repeat.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -103,8 +105,20 @@ def emulator() -> TelegramEmulator:
 
 
 @pytest.fixture
-async def bot(open_to, instance, emulator, autojump_clock):
-    front = Front(emulator.app)
+def run(open_to, instance, emulator, autojump_clock) -> Any:
+    """Opens a gateway to the emulator, again if need be, without limits of its own."""
     free = attrs.evolve(instance, settings=attrs.evolve(instance.settings, **FREE))
-    async with open_to(instance.settings.base_url, front, free) as gateway:
-        yield Bot(gateway, emulator, front)
+
+    @asynccontextmanager
+    async def opened(outbox: Any = None) -> AsyncIterator[Bot]:
+        front = Front(emulator.app)
+        async with open_to(instance.settings.base_url, front, free, outbox) as gateway:
+            yield Bot(gateway, emulator, front)
+
+    return opened
+
+
+@pytest.fixture
+async def bot(run):
+    async with run() as opened:
+        yield opened

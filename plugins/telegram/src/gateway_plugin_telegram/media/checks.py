@@ -6,7 +6,7 @@ Source: core.telegram.org/bots/api#sending-files, #sendphoto and #sendmediagroup
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from gateway_core.authors import Edit, File, MessageRef, Problem, Send
@@ -104,9 +104,24 @@ def _too_large(file: File, what: str, most: int, setting: str) -> str:
 
 
 def _album_problems(edit: Edit) -> Iterator[Problem]:
-    """An edit must not change an album's files: it reaches only one of the album's messages."""
+    """An edit can replace files of an album by others of its kind, and can remove some."""
     if edit.files is None or not isinstance(edit.target, MessageRef):
         return
-    there = [file.id for part in edit.target.parts for file in part.files if part.more]
-    if there and not set(there) <= {file.id for file in edit.files}:
-        yield Problem("files", "an edit cannot change the files of an album")
+    groups = [[edit.files[place] for place in group] for group in albums(edit.files)]
+    first = 0
+    for index, part in enumerate(edit.target.parts):
+        group = groups[index] if index < len(groups) else []
+        if part.more and group:
+            yield from _against_album(first, group, part.files)
+        elif part.more and not index:
+            yield Problem("files", "an edit cannot remove all files of an album; delete it instead")
+        first += len(group)
+
+
+def _against_album(first: int, group: Sequence[File], there: Sequence[File]) -> Iterator[Problem]:
+    wanted, kind = kind_of(group[0]), kind_of(there[0])
+    if wanted.album != kind.album:
+        yield Problem(f"files.{first}", f"{wanted.called} cannot be in an album with {kind.called}")
+    elif len(group) > len(there):
+        words = f"an edit cannot add a file to an album, which has {len(there)}"
+        yield Problem(f"files.{first + len(there)}", words)

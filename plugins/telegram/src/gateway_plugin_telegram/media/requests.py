@@ -31,6 +31,9 @@ _LAST = ("audio", "document")
 kinds the first file."""
 
 
+_BUTTONS = "the buttons of an album"
+
+
 @attrs.define
 class _Sources:
     """Where the files of one request come from.
@@ -93,21 +96,38 @@ def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
     Without a caption in the request, the message loses its caption. Raises `TelegramApiError` for
     what Telegram cannot change, and as `edit_request` does.
     """
-    extra = keyboard_edit(attempt, FILE_EXTRA)
-    several = len(attempt.files) > 1
-    if several and ("reply_markup" in extra or attempt.part is None):
-        raise _fixed("the buttons of an album")
     if attempt.part is None:
+        if len(attempt.files) > 1:
+            raise fixed(_BUTTONS)
         return edit_request(attempt)
     if all(upload.held for upload in attempt.files):
-        return _caption_request(attempt, attempt.payload, extra)
-    [kind, *_] = [KINDS[shown["type"]] for shown in attempt.payload["media"]]
-    if several or kind is VOICE:
-        raise _fixed("the files of an album" if several else "a file into a voice note")
+        return caption_request(attempt)
+    if len(attempt.files) > 1:
+        raise fixed("a message into an album")
+    return media_request(attempt, refused)
+
+
+def media_request(attempt: Attempt, refused: Collection[str], place: int = 0) -> Request:
+    """EditMessageMedia with the file at this place. Raises as `edit_files_request` does."""
+    extra = _keyboard(attempt)
+    if attempt.payload["media"][place]["type"] == VOICE.name:
+        raise fixed("a file into a voice note")
     sources = _Sources(refused)
-    values = {**message(attempt, "edit"), "media": _album(attempt, sources)[0]}
+    values = {**message(attempt, "edit"), "media": _item(attempt, sources, place)}
     fields = fields_of("editMessageMedia", values)
     return sources.request("editMessageMedia", {**fields, **extra})
+
+
+def caption_request(attempt: Attempt) -> Request:
+    """EditMessageCaption with the part's caption. Raises as `edit_files_request` does."""
+    return _caption_request(attempt, attempt.payload, _keyboard(attempt))
+
+
+def _keyboard(attempt: Attempt) -> Mapping[str, Any]:
+    extra = keyboard_edit(attempt, FILE_EXTRA)
+    if "reply_markup" in extra and (len(attempt.files) > 1 or attempt.more):
+        raise fixed(_BUTTONS)
+    return extra
 
 
 def text_as_caption_request(attempt: Attempt) -> Request:
@@ -124,22 +144,25 @@ def _caption_request(
     return Request("editMessageCaption", {**fields, **above, **extra})
 
 
-def caption_place(attempt: Attempt) -> int:
-    """Which of the attempt's messages has the caption, and is the one that edits change."""
+def caption_place(attempt: Attempt, of: int | None = None) -> int:
+    """Which of `of` messages has the caption, and names them all; None: as many as files."""
     first = attempt.payload["media"][0]["type"]
-    return len(attempt.files) - 1 if first in _LAST else 0
+    return (len(attempt.files) if of is None else of) - 1 if first in _LAST else 0
 
 
 def _album(attempt: Attempt, sources: _Sources) -> list[dict[str, Any]]:
     """The `InputMedia` of each file, one of them with the caption."""
+    return [_item(attempt, sources, place) for place in range(len(attempt.files))]
+
+
+def _item(attempt: Attempt, sources: _Sources, place: int) -> dict[str, Any]:
     above = own_fields(attempt, frozenset({ABOVE}))
-    items = [
-        {**shown, **_taken(above, shown), "media": sources.attached(upload)}
-        for shown, upload in zip(attempt.payload["media"], attempt.files, strict=True)
-    ]
-    captioned = {name: attempt.payload.get(name) for name in ("caption", "caption_entities")}
-    items[caption_place(attempt)] |= {k: v for k, v in captioned.items() if v is not None}
-    return items
+    shown = attempt.payload["media"][place]
+    item = {**shown, **_taken(above, shown), "media": sources.attached(attempt.files[place])}
+    if place == caption_place(attempt):
+        captioned = {name: attempt.payload.get(name) for name in ("caption", "caption_entities")}
+        item |= {name: value for name, value in captioned.items() if value is not None}
+    return item
 
 
 def _taken(fields: Mapping[str, Any], shown: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -147,7 +170,8 @@ def _taken(fields: Mapping[str, Any], shown: Mapping[str, Any]) -> Mapping[str, 
     return {name: value for name, value in fields.items() if name in takes}
 
 
-def _fixed(what: str) -> TelegramApiError:
+def fixed(what: str) -> TelegramApiError:
+    """The error for what no edit can change."""
     return TelegramApiError(status=400, description=f"{FIXED} {what}")
 
 
