@@ -356,3 +356,27 @@ async def test_a_refusal_after_a_resume_shows_that_the_account_works(engine, aut
         gateway.resume("bot")
         assert not (await ticket.receipt()).delivered
     assert [1, 2, 3] == [number for _, number in channel.tries]
+
+
+async def test_a_message_that_alone_is_unreachable_is_tried_ever_more_seldom(
+    engine, say, autojump_clock
+):
+    """The account works: its probe is answered, and so is every other room."""
+    tried = []
+
+    async def script(attempt) -> None:
+        if attempt.room == "cut off":
+            tried.append(trio.current_time())
+            raise TransportError("reset", dispatched="no")
+
+    async with engine(FakeChannel(script=script)) as gateway:
+        ticket = await gateway.submit(say.message(room="cut off", ttl=600.0))
+        with trio.move_on_after(590):
+            while True:
+                await gateway.send("bot", "other", "x")
+                await trio.sleep(0.5)
+    assert Disposition.EXPIRED is (await ticket.receipt()).disposition
+    waits = [later - sooner for sooner, later in pairwise(tried)]
+    assert 40 >= len(tried)
+    assert sum(waits[:5]) < 30.0 < max(waits[5:])
+    assert 61.0 >= max(waits)

@@ -257,7 +257,7 @@ def test_the_second_failure_of_an_outage_waits_until_it_works():
     step, does = Step("send", 0), []
     for failure in range(2):
         step.spend()
-        step.meet_outage(failure)
+        step.meet_outage(failure, -1)
         decision = decide(
             verdict(dispatched="no"),
             step,

@@ -25,6 +25,6 @@ from gateway_core.engine.consequences import _is_out_of_order
 def test_of_an_outage_nothing_is_the_steps(reason, is_open, down_at, worked_at, out_of_order):
     step, health = Step("send", 0), SimpleNamespace(open=is_open, worked_at=worked_at)
     if down_at is not None:
-        step.meet_outage(down_at)
+        step.meet_outage(down_at, worked_at)
     verdict = Verdict(error_class=ErrorClass.RETRYABLE, reason=reason, scope=Scope.INSTANCE)
     assert out_of_order == _is_out_of_order(step, verdict, health)

@@ -129,7 +129,7 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
         return _ambiguous(step, settings, wait, give_up=give_up_unknown, left=left)
     if outage and step.outages > 1:  # one failure alone may be nothing
         told = min(verdict.retry_after or 0.0, wait)
-        return _unless_late(Decision("recover", told, patience=wait), left)
+        return _unless_late(_recover(step, settings, told, wait, rng), left)
     if step.attempts >= settings.attempts:
         return _end(Disposition.EXHAUSTED)
     return _unless_late(Decision("retry", wait), left)
@@ -156,6 +156,15 @@ def _change(verdict: Verdict, step: Step) -> Decision:
     if lost or step.transforms >= MOST_TRANSFORMS:
         return _end(Disposition.REJECTED)
     return Decision("moved" if verdict.transform is None else "transform")
+
+
+def _recover(
+    step: Step, settings: RetrySettings, told: float, wait: float, rng: Random
+) -> Decision:
+    """Once the instance works; if it works for all but this step, the step is tried more seldom."""
+    if step.alone:
+        told = max(told, settings.backoff.delay(step.alone, rng=rng))
+    return Decision("recover", told, patience=max(told, wait))
 
 
 def _ambiguous(

@@ -37,7 +37,8 @@ class Step:
 
     refusals    how many of its last attempts in a row were refused by a limit
     outages     how many of its attempts found the instance out of order, as far as is known; the
-                last of them at `down_at`
+                last of them at `down_at`. Before so many of these (`alone`) the instance had worked
+                since the one before
     maybe_sent  how many of its attempts may have been accepted without our knowing
     doubtful    an attempt may have been accepted, and none was acknowledged since
     started     an attempt is in flight, or was when its worker died
@@ -49,9 +50,9 @@ class Step:
     """
 
     __slots__ = (
-        "attempts", "doubtful", "down_at", "extra", "files", "first_at", "interaction", "kind",
-        "maybe_sent", "message_id", "mode", "number", "outages", "outcome", "part", "refusals",
-        "reply", "said", "serial", "started", "transforms", "verdict",
+        "alone", "attempts", "doubtful", "down_at", "extra", "files", "first_at", "interaction",
+        "kind", "maybe_sent", "message_id", "mode", "number", "outages", "outcome", "part",
+        "refusals", "reply", "said", "serial", "started", "transforms", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -71,7 +72,7 @@ class Step:
         self.message_id, self.reply, self.extra, self.files = message_id, reply, extra, files
         self.said = said
         self.attempts = self.refusals = self.number = self.maybe_sent = 0
-        self.transforms = self.first_at = self.outages = self.down_at = 0
+        self.transforms = self.first_at = self.outages = self.down_at = self.alone = 0
         self.started = self.doubtful = False
         self.outcome: Outcome | None = None
         self.verdict: Verdict | None = None
@@ -112,8 +113,9 @@ class Step:
         """None of its attempts counts any more."""
         self.attempts = 0
 
-    def meet_outage(self, now: int) -> None:
-        """The attempt found the instance out of order."""
+    def meet_outage(self, now: int, worked_at: int) -> None:
+        """The attempt found the instance out of order, which last worked at `worked_at`."""
+        self.alone += self.outages > 0 and worked_at > self.down_at
         self.outages += 1
         self.down_at = now
 
@@ -203,7 +205,7 @@ class Step:
         if old.kind == "start" and old.maybe_sent:  # its message may be there: this makes another
             self.maybe_sent, self.first_at, self.doubtful = old.maybe_sent, LONG_AGO, True
         self.refusals, self.outages, self.down_at = old.refusals, old.outages, old.down_at
-        self.transforms, self.verdict = old.transforms, old.verdict
+        self.alone, self.transforms, self.verdict = old.alone, old.transforms, old.verdict
         if not fresh:
             self.attempts = old.attempts
 

@@ -114,7 +114,7 @@ class Consequences:
         down = retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE
         vain = down and harmless and _is_out_of_order(step, verdict, health)
         if down:
-            step.meet_outage(failed.now)
+            step.meet_outage(failed.now, health.worked_at)
         if retryable and not changes and not failed.limited and not vain:
             step.spend()
         if verdict.dispatched == "unknown":
