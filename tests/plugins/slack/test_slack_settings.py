@@ -13,11 +13,7 @@ TOKEN = Secret("xoxb-1")
 
 def test_a_token_is_enough():
     settings = Settings(token=TOKEN)
-    assert ("https://slack.com/api", 4000, False) == (
-        settings.base_url,
-        settings.part_bytes,
-        settings.renewable,
-    )
+    assert ("https://slack.com/api", 4000) == (settings.base_url, settings.part_bytes)
     assert hooks.settings_type() is Settings
     assert 1 == hooks.GATEWAY_CONTRACT
     expected = Traits(
@@ -64,8 +60,7 @@ def test_a_token_is_renewable_with_all_that_it_takes():
         "client_id": "1.2",
         "client_secret": Secret("s"),
     }
-    assert Settings(token=TOKEN, **means).renewable
-    assert not Settings(token=TOKEN).renewable
+    assert means["refresh_token"] == Settings(token=TOKEN, **means).tokens.refresh
     for missing in means:
         rest = {name: value for name, value in means.items() if name != missing}
         with pytest.raises(ValueError, match=f"must be given together with .*`{missing}` is miss"):

@@ -170,10 +170,6 @@ class Delivery:
         """It came back from the outbox, which does not know the pressure of its acceptance."""
         self.pressure = pressure
 
-    def give_class(self, priority: Priority, deadline: int) -> None:
-        """A policy gave it another class, and so another deadline."""
-        self.priority, self.deadline = priority, deadline
-
     def stand_in(self, lane: object | None) -> None:
         """It stands in this lane from now on; None: in none."""
         self.lane = lane

@@ -158,11 +158,6 @@ class Settings(NetworkSettings):
     )
     tokens: Tokens = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def renewable(self) -> bool:
-        """True if an expired token can be exchanged."""
-        return None not in (self.refresh_token, self.client_id, self.client_secret)
-
     def __attrs_post_init__(self) -> None:
         access = self.token or self.webhook_url  # a webhook's URL is its only secret
         assert access is not None  # noqa: S101 - a validator has seen to it
