@@ -293,6 +293,29 @@ async def test_a_server_that_does_not_read_is_unknown():
     assert error.dispatched == "unknown"
 
 
+async def test_what_a_request_had_not_sent_as_it_was_given_up_is_not_sent_later():
+    """Another attempt follows, and perhaps another process's: this one must not arrive after it."""
+    given_up, told = trio.Event(), trio.Event()
+    ended = []
+
+    async def handler(stream):
+        await given_up.wait()
+        try:
+            while await stream.receive_some():
+                pass
+            ended.append("with all that was written")
+        except trio.BrokenResourceError:
+            ended.append("broken off")
+        told.set()
+
+    async with raw_server(handler) as url, open_client(base_url=url, timeouts=QUICK) as client:
+        with pytest.raises(TransportError):
+            await client.request("POST", "/x", body=RawBody(bytes(8_000_000)))
+        given_up.set()
+        await told.wait()
+    assert ["broken off"] == ended
+
+
 async def test_silence_is_unknown():
     async with emulator(APP) as url, open_client(base_url=url, timeouts=QUICK) as opened:
         with pytest.raises(TransportError, match="ReadTimeout") as caught:

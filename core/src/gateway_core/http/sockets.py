@@ -104,8 +104,13 @@ class Connection:
             if upload is None or upload.over:
                 progress.enter("read")
 
-    async def close(self) -> None:
-        """Close the connection at once, shielded, so that an answer already read is not lost."""
+    async def close(self, *, discard: bool = False) -> None:
+        """Close the connection at once, shielded, so that an answer already read is not lost.
+
+        discard  what the other side has not received yet is not sent any more
+        """
+        if discard:
+            self._tcp.discard()
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(self._stream)
 
@@ -197,9 +202,10 @@ class Sockets:
         """Invariant: afterwards the connection is idle and whole, or closed."""
         connection = await self._connection(progress)
         self._busy.add(connection)
-        keep = broke = False
+        keep = broke = answered = False
         try:
             reading = await connection.ask(request, progress, bound, blocks)
+            answered = True
             keep = reading.complete and reading.keep and not self._closed
             return reading.response()
         except SourceError:
@@ -217,7 +223,7 @@ class Sockets:
                 self._idle.append(connection)
                 await self._drop_expired(now)
             else:
-                await connection.close()
+                await connection.close(discard=not answered)
             if doubtful:
                 await self._drop_doubtful(usage)
 

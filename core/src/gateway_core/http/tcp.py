@@ -8,6 +8,7 @@ one system call for nothing.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable
 
 import trio
@@ -29,6 +30,7 @@ _TCP_OPTIONS = {
     "TCP_USER_TIMEOUT": UNACKNOWLEDGED * 1000,
 }
 _LONGEST = 86_400.0
+_AT_ONCE = struct.pack("ii", 1, 0)
 _CLOSED = "this connection was closed"
 
 
@@ -105,6 +107,14 @@ class TcpStream(trio.abc.Stream):
         except OSError:
             return True
         return True
+
+    def discard(self) -> None:
+        """Let the system send nothing more once the stream is closed, not even what it has taken.
+
+        Else it would go on for `UNACKNOWLEDGED` seconds.
+        """
+        if self._socket.fileno() != -1:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
     async def aclose(self) -> None:
         """Close the socket, and wake the tasks that wait for it."""
