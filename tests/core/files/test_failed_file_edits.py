@@ -1,12 +1,16 @@
 """An edit that fails leaves its message with the files that it had, and that is known."""
 
 import pytest
+import trio
 
 from gateway_core import Disposition, File
 from gateway_core.authors import ErrorClass, Reason, Verdict
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 REFUSED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED)
+SLOW_DOWN = Verdict(
+    error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED, scope="room", retry_after=30.0
+)
 BAD_FORMAT = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.BAD_FORMAT, transform="plain")
 
 
@@ -59,3 +63,24 @@ async def test_an_edit_whose_formatting_is_refused_takes_the_files_off_all_the_s
         edited = await gateway.edit(sent.ref, "no", files=())
     assert ("plain",) == edited.transforms
     assert [()] == list(channel.files.values())
+
+
+async def test_a_change_of_files_that_a_run_began_and_the_next_one_hears_refused_is_none(
+    autojump_clock,
+):
+    """Nothing that was refused is taken for what the message has."""
+    channel, outbox = FakeChannel(), MemoryOutbox()
+    with trio.move_on_after(5):
+        async with open_test_gateway(channel, outbox=outbox) as gateway:
+            sent = await gateway.send("bot", "room", "old", files=[File(b"one", name="1")])
+            channel.script = refuses("no", SLOW_DOWN)
+            await gateway.edit(sent.ref, "no", files=[File(b"two", name="2")])
+    channel.script = refuses("no")
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(60)  # else the next edit takes the place of the refused one
+        edited = await gateway.edit(sent.ref, "new")
+    assert [("no", False), ("no", False), ("new", True)] == [
+        (made.attempt.payload["text"], made.attempt.files[0].held) for made in channel.made[1:]
+    ]
+    assert ["file-1"] == [file.id for file in edited.ref.parts[0].files]
+    assert {"file-1": b"one"} == channel.contents

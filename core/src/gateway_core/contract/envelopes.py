@@ -70,7 +70,8 @@ class PartRef:
 
     digest  the digest of what was sent
     files   the message's files, with the platform's ids
-    more    ids of further messages from the same request: the rest of an album
+    more    ids of further messages from the same request: the rest of an album, in the order of the
+            files
     fixed   no edit can change the message, for example a poll, or the rest of an album that a call
             made
     payload  for a `repeated` part: the platform's own fields for its content. None: the part is not
@@ -359,6 +360,7 @@ class Part:
     cost      for a part with files: how many tokens of each limit it needs, such as one for each
               item of an album
     fixed     no edit can change the message that the part becomes: a poll, a sticker, a location
+    captioned  if each file is a message of its own (an album): which of them shows the text
     repeated  the platform can change fields beside the content, such as buttons, only together with
               the content. The ref of a message with such fields therefore has the payload as well
     """
@@ -371,6 +373,7 @@ class Part:
     cost: int = 1
     fixed: bool = False
     repeated: bool = False
+    captioned: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -501,7 +504,10 @@ class Attempt:
     files        the files of `part`, in its order; for an edit the files that the message has
                  afterwards, for a deletion the files that it has now
     loses_files  for an edit: the message loses all files that it has
-    more         for an edit: ids of the further messages of the part: the rest of an album
+    more         for an edit of the text alone: ids of the further messages of the part: the rest of
+                 an album
+    place        for an edit of an album's files, of which each is an attempt of its own: which of
+                 the part's files `files` has; None: all of them
     """
 
     operation: str
@@ -523,6 +529,7 @@ class Attempt:
     files: tuple[Upload, ...] = ()
     loses_files: bool = False
     more: tuple[str, ...] = ()
+    place: int | None = None
 
     @property
     def payload(self) -> Mapping[str, Json]:

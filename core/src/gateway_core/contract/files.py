@@ -85,8 +85,7 @@ class Upload:
     known  the platform's id of the same bytes, from an earlier upload of the same account; None:
            there is none, or it was refused. A retryable verdict with reason `bad_request` means
            that the id is useless; the next attempt has none
-    held   the message has the file already, at its place, and as many files as it shall have: an
-           edit keeps it, a deletion deletes it
+    held   the message has the file already: an edit keeps it, a deletion deletes it
     """
 
     file: File

@@ -183,8 +183,8 @@ class Answer:
     buckets     what the platform said about its buckets
     result      the platform's answer to a `Call`, as plain JSON: at most 32 levels, 100,000 values
                 and 4,194,304 characters; it is copied
-    more        ids of further messages that the same request made: the rest of an album. An edit
-                that returns `files` returns those that are left
+    more        ids of further messages that the same request made: the rest of an album, where each
+                file is a message; `message_id` is the first file's
     files       the platform's ids of the attempt's files, in their order. Empty: there are none, or
                 they are not known
     reusable    later messages with the same bytes may use these ids (`Upload.known`); False: only

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 
+import attrs
+
 from gateway_core.contract.envelopes import Json, MessageRef, Part, PartRef
 from gateway_core.contract.files import File
 from gateway_core.deliveries.step_files import StepFiles, files_against, files_gone, files_of
@@ -90,20 +92,25 @@ def edit_steps(
     files   those that the plan's parts name by their places
     """
     old, last = ref.parts, len(plan) - 1
-    steps = []
+    steps: list[Step] = []
+    gone: list[PartRef] = []
     for index, part in enumerate(plan):
         extra: Mapping[str, Json] | None = {} if index == len(old) - 1 else None
         if index == last:
             extra = fields
         if index >= len(old):
             fresh = files_of(part, files)
-            steps.append(Step("send", index, part=part, extra=extra or None, files=fresh))
+            steps.append(Step("send", len(steps), part=part, extra=extra or None, files=fresh))
             continue
         known = old[index]
         against = files_against(part, files, known)
+        if against is not None and against.of_album(known):
+            steps += _album_steps(part, against.files, known, extra, serial=len(steps))
+            gone += _messages(known)[len(against.files) :]
+            continue
         step = Step(
             "edit",
-            index,
+            len(steps),
             part=part,
             extra=extra,
             message_id=known.message_id,
@@ -113,7 +120,46 @@ def edit_steps(
         if known.digest and known.digest == step.digest:
             step.end("unchanged")
         steps.append(step)
-    return steps + delete_steps(old[len(plan) :], first=len(plan))
+    return steps + delete_steps((*gone, *old[len(plan) :]), first=len(steps))
+
+
+def _album_steps(
+    part: Part,
+    files: Sequence[File],
+    known: PartRef,
+    extra: Mapping[str, Json] | None,
+    *,
+    serial: int,
+) -> list[Step]:
+    """One edit for each file of an album, since each is a message of its own."""
+    steps = []
+    part = attrs.evolve(part, cost=1)
+    for place, (file, message) in enumerate(zip(files, _messages(known), strict=False)):
+        one = StepFiles((file,))
+        one.compare(message.files)
+        step = Step(
+            "edit",
+            serial + place,
+            part=part,
+            extra=extra,
+            message_id=message.message_id,
+            files=one,
+            place=place,
+        )
+        if one.held and place != part.captioned:
+            step.end("unchanged")
+        steps.append(step)
+    return steps
+
+
+def _messages(album: PartRef) -> list[PartRef]:
+    """The messages of an album, each with its file."""
+    names = (album.message_id, *album.more)
+    known = len(album.files) == len(names)
+    return [
+        PartRef(message_id=name, files=album.files[place : place + known])
+        for place, name in enumerate(names)
+    ]
 
 
 def field_steps(ref: MessageRef, fields: Mapping[str, Json]) -> list[Step]:

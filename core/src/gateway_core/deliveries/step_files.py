@@ -50,16 +50,19 @@ class StepFiles:
         refused, reason = ErrorClass.NON_RETRYABLE, Reason.BAD_REQUEST
         return Verdict(error_class=refused, reason=reason, raw=self.lost, files_refused=True)
 
-    def stays(self, place: int) -> bool:
-        """Whether the message has the file at this place already."""
-        before = self.before or ()
-        alike = len(before) == len(self.files) and _is_same(self.files[place], before[place])
-        return self.held or alike
+    def compare(self, before: tuple[File, ...]) -> None:
+        """Note which files the message has now, and whether it shall have others."""
+        self.before = before
+        self.held = len(before) == len(self.files) and all(map(_is_same, self.files, before))
+
+    def of_album(self, known: PartRef) -> bool:
+        """Whether they are an album's other files, each of which takes the place of another."""
+        return bool(known.more) and not self.held and 0 < len(self.files) <= 1 + len(known.more)
 
     def learn(self, answer: Answer) -> None:
         """Note what the platform said about the files."""
         if len(answer.files) == len(self.files):
-            self.ids, self.more = answer.files, answer.more
+            self.ids = answer.files
         self.more = answer.more or self.more
 
     @property
@@ -91,8 +94,7 @@ def files_against(part: Part, files: Sequence[File], known: PartRef) -> StepFile
     made = files_of(part, files)
     if made is None:
         return StepFiles((), before=known.files) if known.files else None
-    made.before = known.files
-    made.held = all(map(made.stays, range(len(made.files))))
+    made.compare(known.files)
     made.more = known.more
     return made
 

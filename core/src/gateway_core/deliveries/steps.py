@@ -12,7 +12,7 @@ from gateway_core.contract.envelopes import Json, Mode, Part, PartReceipt, PartR
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Answer
-from gateway_core.contract.verdicts import Verdict
+from gateway_core.contract.verdicts import ErrorClass, Verdict
 from gateway_core.deliveries.step_files import StepFiles, files_of
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
@@ -47,11 +47,12 @@ class Step:
     interaction  the interaction by whose reply token it is made, as long as the token is valid
     files       what it sends beside its text, or deletes with it; None: no files
     said        of an edit: the payload that its message's ref had before; None: it had none
+    place       of an edit of an album: which of its part's files it changes; None: all of them
     """
 
     __slots__ = (
         "alone", "attempts", "doubtful", "down_at", "extra", "files", "first_at", "interaction",
-        "kind", "maybe_sent", "message_id", "mode", "number", "outages", "outcome", "part",
+        "kind", "maybe_sent", "message_id", "mode", "number", "outages", "outcome", "part", "place",
         "refusals", "reply", "said", "serial", "started", "transforms", "verdict",
     )  # fmt: skip
 
@@ -67,10 +68,11 @@ class Step:
         mode: Mode = "as_asked",
         files: StepFiles | None = None,
         said: Mapping[str, Json] | None = None,
+        place: int | None = None,
     ) -> None:
         self.kind, self.serial, self.part, self.mode = kind, serial, part, mode
         self.message_id, self.reply, self.extra, self.files = message_id, reply, extra, files
-        self.said = said
+        self.said, self.place = said, place
         self.attempts = self.refusals = self.number = self.maybe_sent = 0
         self.transforms = self.first_at = self.outages = self.down_at = self.alone = 0
         self.started = self.doubtful = False
@@ -101,8 +103,14 @@ class Step:
         self.started = False
 
     def fail(self, verdict: Verdict, *, limited: bool) -> None:
-        """An attempt failed; `limited`: a limit refused it."""
+        """An attempt failed; `limited`: a limit refused it.
+
+        An edit that is refused for good was refused in earlier attempts too: they asked the same.
+        """
         self.verdict = verdict
+        final = verdict.error_class is ErrorClass.NON_RETRYABLE and verdict.transform is None
+        if self.kind == "edit" and final and verdict.dispatched == "no":
+            self.doubtful = False
         self.refusals = self.refusals + 1 if limited else 0
 
     def spend(self) -> None:
@@ -220,7 +228,7 @@ class Step:
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
         """Steps for new parts: the first keeps its message and key, the later ones get new ones."""
         first = Step(self.kind, self.serial, part=parts[0], mode=mode)
-        first.message_id, first.reply = self.message_id, self.reply
+        first.message_id, first.reply, first.place = self.message_id, self.reply, self.place
         more = [Step("send", serial + i, part=p, mode=mode) for i, p in enumerate(parts[1:])]
         if self.kind == "edit" and self.extra is not None:
             first.extra = {}  # the platform's own fields move to the last part
@@ -244,7 +252,7 @@ class Step:
         if not files.files:  # an edit that removes them
             steps[0].files = files
             return
-        places = self.part.files if self.part is not None else ()
+        places = self._places
         for step in steps:
             part = step.part
             if part is not None and part.files:
@@ -253,6 +261,17 @@ class Step:
         if steps[0].files is not None:
             steps[0].files.held = files.held
             steps[0].files.before = files.before
+
+    @property
+    def place_in_part(self) -> int | None:
+        """Its `place`; None if its part, planned anew, is of its file alone."""
+        return None if self.part is None or len(self.part.files) == 1 else self.place
+
+    @property
+    def _places(self) -> tuple[int, ...]:
+        """Which of the envelope's files it has, by their positions."""
+        places = self.part.files if self.part is not None else ()
+        return places if self.place_in_part is None else (places[self.place_in_part],)
 
     @property
     def left_files(self) -> tuple[File, ...]:
@@ -309,7 +328,7 @@ class Step:
             degraded=part.degraded if part is not None else (),
             verdict=self.verdict,
             more=self.files.more if self.files is not None else (),
-            files=part.files if part is not None else (),
+            files=self._places,
         )
 
 
@@ -330,13 +349,20 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
     """The platform messages that stand after these steps; a digest only where it is certain."""
     parts: list[PartRef] = []
     spare: list[PartRef] = []
+    album = -1  # where the last one stands in `parts`
     last = next((step for step in reversed(steps) if step.kind != "delete"), None)
     for step in steps:
         name = step.message_id
         if name is None:
             continue
         files, more = ((), ()) if step.files is None else (step.left_files, step.files.more)
-        if step.kind != "delete":
+        if step.place:
+            whole = parts[album]
+            parts[album] = attrs.evolve(
+                whole, digest="", files=(*whole.files, *files), more=(*whole.more, name)
+            )
+        elif step.kind != "delete":
+            album = len(parts) if step.place == 0 else album
             digest = step.digest if step.outcome in ARRIVED else ""
             fixed = step.part.fixed if step.part is not None else _is_besides(step)
             payload = step.payload if step is last else None

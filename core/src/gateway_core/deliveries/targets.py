@@ -36,6 +36,7 @@ from gateway_core.deliveries.step_files import with_held
 from gateway_core.deliveries.steps import Step, answering, standing
 
 Fields: TypeAlias = Mapping[str, Json] | None
+PlanWith: TypeAlias = Callable[[Edit, Sequence[File]], Ending | LongText | None]
 """The platform's own fields of a message; None: the message has none, or none are known."""
 
 
@@ -181,13 +182,13 @@ class Targets:
         delivery: Delivery,
         change: Edit | Delete,
         now: int,
-        plan_with: Callable[[Edit], Ending | LongText | None] = lambda _edit: None,
+        plan_with: PlanWith = lambda _edit, _files: None,
         fields_with: Callable[[Edit, Fields], Fields | Ending] = lambda _edit, fields: fields,
     ) -> list[Step] | Ending | LongText | None:
         """What the change means for the message as it stands; None: there is no such message.
 
-        plan_with    plans an edit together with the files of its message; returns why this is not
-                     possible, or not yet; None: it is planned
+        plan_with    plans an edit of the message as it is found, with the files that it has
+                     afterwards; returns why this is not possible, or not yet; None: it is planned
         fields_with  returns the platform's own fields with an edit's buttons, or why this is not
                      possible
         """
@@ -200,10 +201,9 @@ class Targets:
         files: Sequence[File] = ()
         if text is not None and _has_files(text, delivery.plan, ref):
             files = with_held(text.files, ref.parts)
-            if text.files is None:
-                instead = plan_with(attrs.evolve(text, files=files, target=ref))
-                if instead is not None:
-                    return instead
+            instead = plan_with(attrs.evolve(text, target=ref), files)
+            if instead is not None:
+                return instead
         fields = ref.extra if isinstance(change, Delete) else _fields(change, ref, fields_with)
         if isinstance(fields, Ending):
             return fields

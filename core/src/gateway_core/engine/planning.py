@@ -5,11 +5,15 @@ It only plans, and records the plan. Nothing ends here, and nothing is reported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+
+import attrs
 
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import CHANGES, Disposition, Edit, Envelope, Send
 from gateway_core.contract.errors import HookContractError, Invalid
+from gateway_core.contract.files import File
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import (
@@ -30,7 +34,7 @@ from gateway_core.deliveries.targets import Fields
 from gateway_core.engine.long_texts import LongTexts
 from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
-from gateway_core.plugins.buttons import fields_with
+from gateway_core.plugins.buttons import as_planned, fields_with
 from gateway_core.scheduling.growing import GrowingPlanner
 from gateway_core.scheduling.rooms import Lane
 
@@ -171,13 +175,19 @@ class Planner:
             self._journal.planned(delivery)
         return first
 
-    def _plan_with(self, delivery: Delivery, lane: Lane, edit: Edit) -> Ending | LongText | None:
+    def _plan_with(
+        self, delivery: Delivery, lane: Lane, edit: Edit, files: Sequence[File]
+    ) -> Ending | LongText | None:
         """Plan an edit together with its message's files; None: done, else why it is not.
 
         A long text is planned in a worker thread first.
         """
         account, made = lane.room.account, self._long_texts.made_for(delivery)
         try:
+            edit = as_planned(account.hooks, account.instance, edit)
+            if problems := account.hooks.validate(account.instance, edit):
+                return unsupported(str(Invalid(problems)))
+            edit = attrs.evolve(edit, files=tuple(files))
             if made is not None and made.text.envelope == edit:
                 plan = made.parts
             elif self._long_texts.is_long(edit):
@@ -186,6 +196,8 @@ class Planner:
                 plan = account.hooks.chunk(account.instance, edit, "as_asked")
         except HookContractError as error:
             return broken_by(error)
+        except Invalid as error:
+            return unsupported(str(error))
         fault = misplaced(plan, len(edit.files or ()))
         if fault is None and len(plan) > self._most:
             most = f"at most {self._most} (`max_parts`)"

@@ -168,20 +168,14 @@ class KeptFiles:
     def attach(self, attempt: Attempt, files: StepFiles, moved: Callable[[], None]) -> Attempt:
         """The attempt with its step's files; `moved` is called whenever bytes of them are read."""
         uploads = tuple(
-            self._upload(attempt.instance_id, place, file, moved, files)
-            for place, file in enumerate(files.standing)
+            self._upload(attempt.instance_id, file, moved, files) for file in files.standing
         )
         if attempt.operation not in ("edit", "revise"):
             return _changed_attempt(attempt, files=uploads)
         return _changed_attempt(attempt, files=uploads, loses_files=not uploads, more=files.more)
 
     def _upload(
-        self,
-        instance_id: str,
-        place: int,
-        file: File,
-        moved: Callable[[], None],
-        files: StepFiles,
+        self, instance_id: str, file: File, moved: Callable[[], None], files: StepFiles
     ) -> Upload:
         known = self._known_id(instance_id, file)
 
@@ -204,7 +198,7 @@ class KeptFiles:
             there = None if self.spool is None else self.spool.at_hand(file.digest)
             return aclosing(pieces()) if there is None else nullcontext(_AtHand(there, moved))
 
-        return Upload(file=file, open=opened, known=known, held=files.stays(place))
+        return Upload(file=file, open=opened, known=known, held=files.held)
 
     def _known_id(self, instance_id: str, file: File) -> str | None:
         known, until = self._known.get(_name(instance_id, file), ("", 0.0))

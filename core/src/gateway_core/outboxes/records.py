@@ -10,6 +10,7 @@ import attrs
 from gateway_core.contract.envelopes import (
     Disposition,
     Envelope,
+    Json,
     MessageRef,
     Part,
     Priority,
@@ -154,6 +155,8 @@ class StepShape:
 
     files  its files; None: none. `held`: the message has them already, and `more` has the ids of
            its further messages
+    before, said  of an edit: the files and the payload that its message had before; None: not known
+    place  of an edit of an album: which of the part's files; None: all of them
     """
 
     kind: str
@@ -166,6 +169,9 @@ class StepShape:
     files: tuple[File, ...] | None = None
     held: bool = False
     more: tuple[str, ...] = ()
+    before: tuple[File, ...] | None = None
+    said: Mapping[str, Json] | None = None
+    place: int | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -168,7 +168,9 @@ def _steps(stored: StoredEntry) -> list[Step] | None:
 
 def _step(shape: StepShape) -> Step:
     mode: Any = shape.mode
-    files = shape.files
+    files = None
+    if shape.files is not None:
+        files = StepFiles(shape.files, held=shape.held, before=shape.before, more=shape.more)
     return Step(
         shape.kind,
         shape.serial,
@@ -177,7 +179,9 @@ def _step(shape: StepShape) -> Step:
         reply=shape.reply,
         extra=shape.extra,
         mode=mode,
-        files=None if files is None else StepFiles(files, held=shape.held, more=shape.more),
+        files=files,
+        said=shape.said,
+        place=shape.place,
     )
 
 
@@ -198,9 +202,7 @@ def _restore(
         first_at=first_at,
     )
     if step.files is not None:
-        if record.files:
-            step.files.ids, step.files.more = record.files, record.more
-        step.files.more = record.more or step.files.more
+        step.files.ids, step.files.more = record.files, record.more or step.files.more
     if record.started and record.outcome is None:
         step.interrupt(INTERRUPTED, window, now, harmless=harmless)
 

@@ -70,15 +70,15 @@ def with_buttons(hooks: ChannelHooks, instance: Instance, envelope: Envelope) ->
     return changed
 
 
-def as_planned(hooks: ChannelHooks, instance: Instance, envelope: Envelope) -> Envelope:
-    """The envelope with its buttons among the fields in `extra`, as a channel plans it.
+def as_planned(hooks: ChannelHooks, instance: Instance, edit: Edit) -> Edit:
+    """The edit with its buttons among the fields in `extra`, as a channel plans it.
 
-    The other fields of an edit's message are left out. Raises like `fields_with`.
+    The other fields of its message are left out. Raises like `fields_with`.
     """
-    if not isinstance(envelope, Edit) or envelope.buttons is None:
-        return envelope
-    extra = fields_with(hooks, instance, envelope.buttons, envelope.extra)
-    return attrs.evolve(envelope, extra=extra, buttons=None)
+    if edit.buttons is None:
+        return edit
+    extra = fields_with(hooks, instance, edit.buttons, edit.extra)
+    return attrs.evolve(edit, extra=extra, buttons=None)
 
 
 def _known_of(message: Any) -> Mapping[str, Json] | None:

@@ -24,20 +24,12 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
-from gateway_plugin_telegram.errors.verdicts import (
-    TelegramApiError,
-    has_no_text,
-    is_gone,
-    is_stale,
-    is_unchanged,
-)
+from gateway_plugin_telegram.errors.verdicts import TelegramApiError, has_no_text, is_stale
 from gateway_plugin_telegram.ids import is_message_id, message_id
 from gateway_plugin_telegram.kinds.requests import kind_of, kind_request
-from gateway_plugin_telegram.media.albums import album_edit
 from gateway_plugin_telegram.media.kinds import DOCUMENT
 from gateway_plugin_telegram.media.planning import MOST_IN_ALBUM
 from gateway_plugin_telegram.media.requests import (
-    caption_place,
     edit_files_request,
     file_in,
     text_as_caption_request,
@@ -110,11 +102,10 @@ class TelegramSession:
 
     async def edit(self, attempt: Attempt) -> Answer:
         """Give a message a new text, caption or file."""
-        if attempt.files and attempt.more and attempt.part is not None:
-            return await self._edit_album(attempt)
         if attempt.files:
             result = await self._sent(edit_files_request(attempt, self._refused))
-            learned = self._learned([result], attempt) if attempt.part is not None else ()
+            shown = attempt.payload.get("media", ())[attempt.place or 0 :]
+            learned = self._learned([result], shown) if len(attempt.files) == 1 else ()
             return Answer(message_id=attempt.message_id, files=learned)
         try:
             await self._result(edit_request(attempt))
@@ -125,38 +116,6 @@ class TelegramSession:
             await self._result(text_as_caption_request(attempt))
         return Answer(message_id=attempt.message_id)
 
-    async def _edit_album(self, attempt: Attempt) -> Answer:
-        """Change or delete one message after another; the last refusal tells if none changed."""
-        edit = album_edit(attempt, self._refused)
-        files: list[str | None] = [upload.file.id for upload in attempt.files]
-        refused: TelegramApiError | None = None
-        changed = 0
-        for place, request in edit.changes.items():
-            try:
-                result = await self._sent(request)
-            except TelegramApiError as error:
-                if not is_unchanged(error):
-                    raise
-                refused = error
-                files[place] = files[place] or next(iter(request.reused), None)
-                continue
-            changed += 1
-            if not attempt.files[place].held:
-                files[place] = self._learned_of(result, attempt.payload["media"][place])
-        for request in edit.removes:
-            try:
-                await self._result(request)
-            except TelegramApiError as error:
-                if not is_gone(error):
-                    raise
-            changed += 1
-        if refused is not None and not changed:
-            raise refused
-        known = tuple(name for name in files if name is not None)
-        more = (*edit.stays[: edit.main], *edit.stays[edit.main + 1 :])
-        complete = len(known) == len(files)
-        return Answer(message_id=edit.stays[edit.main], files=known if complete else (), more=more)
-
     async def _upload(self, attempt: Attempt) -> Answer:
         result = await self._sent(upload_request(attempt, self._refused))
         messages = result if isinstance(result, list) else [result]
@@ -164,14 +123,12 @@ class TelegramSession:
         names = [message_id(attempt.room, number) for number in numbers if number is not None]
         if len(names) != len(attempt.files):
             return Answer()
-        main = names.pop(caption_place(attempt))
-        return Answer(message_id=main, files=self._learned(messages, attempt), more=tuple(names))
+        learned = self._learned(messages, attempt.payload["media"])
+        return Answer(message_id=names[0], files=learned, more=tuple(names[1:]))
 
-    def _learned(self, messages: Sequence[Any], attempt: Attempt) -> tuple[str, ...]:
+    def _learned(self, messages: Sequence[Any], shown: Sequence[Any]) -> tuple[str, ...]:
         """The files' ids; empty if one cannot be read."""
-        if len(messages) != len(attempt.files):
-            return ()
-        found = map(self._learned_of, messages, attempt.payload["media"])
+        found = map(self._learned_of, messages, shown)
         names = tuple(name for name in found if name is not None)
         return names if len(names) == len(messages) else ()
 

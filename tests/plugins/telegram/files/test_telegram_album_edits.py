@@ -6,10 +6,17 @@ import pytest
 import trio
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
-from gateway_core import DeliveryError, Edit, File, Invalid, KeyRef, Reason
+from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_core import Button, DeliveryError, Edit, File, Invalid, KeyRef, Reason
 from gateway_core.testing import MemoryOutbox
 
 KEYBOARD = {"reply_markup": {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}}
+
+
+def no(words):
+    """A refusal."""
+    body = {"ok": False, "error_code": 400, "description": f"Bad Request: {words}"}
+    return Said(status=400, body=body)
 
 
 def edit(ref, text, files):
@@ -95,12 +102,12 @@ async def test_a_file_that_becomes_a_text_of_its_own_leaves_the_others(bot, make
 
 async def test_an_edit_says_before_what_an_album_cannot_become(bot, make):
     ref, files = await album(bot, "photo", "video")
-    cases = {
-        "files.2": [*files, make("photo")],
-        "files.0": [make("document"), make("document")],
-        "files": (),
-    }
-    for place, wanted in cases.items():
+    for place, wanted in (
+        ("files.2", [*files, make("photo")]),
+        ("files.0", [make("document"), make("document")]),
+        ("files.0", [make("voice")]),
+        ("files", ()),
+    ):
         with pytest.raises(Invalid) as raised:
             await bot.gateway.edit(ref, "new", files=wanted)
         assert [place] == [problem.place for problem in raised.value.problems]
@@ -131,7 +138,7 @@ async def test_an_edit_that_breaks_off_is_repeated_to_its_end(bot, lost):
     ref, files = await album(bot, *(picture(side) for side in (20, 30, 40, 50)))
     bot.emulator.faults = FaultPlan(script={lost: Fault.RESET_AFTER})
     edited = await bot.gateway.edit(ref, "new", files=[files[1], picture(9)])
-    assert (2, [30, 9]) == (edited.attempts, sides(bot))
+    assert (5, [30, 9]) == (edited.attempts, sides(bot))
     assert [("photo", "new"), ("photo", "")] == bot.seen
     assert 1 == len(edited.ref.parts[0].more)
 
@@ -141,7 +148,7 @@ async def test_an_answer_that_nobody_can_read_changes_what_it_says_it_changed(bo
     ref, files = await album(bot, *(picture(side) for side in (20, 30, 40)))
     bot.emulator.faults = FaultPlan(script={unread: Fault.MALFORMED})
     edited = await bot.gateway.edit(ref, "new", files=[picture(9), files[2]])
-    assert (1, [9, 40]) == (edited.attempts, sides(bot))
+    assert (3, [9, 40]) == (edited.attempts, sides(bot))
     assert 1 == len(edited.ref.parts[0].more)
     await bot.gateway.edit(edited.ref, "newer")
     assert [("photo", "newer"), ("photo", "")] == bot.seen
@@ -154,18 +161,71 @@ async def test_an_album_that_is_as_wanted_already_is_unchanged(bot):
     [part] = first.ref.parts
     again = attrs.evolve(ref, envelope_id="0" * 32, parts=(attrs.evolve(part, files=files),))
     receipt = await bot.gateway.edit(again, "new", files=[files[1], files[0]])
-    assert ["unchanged"] == [part.outcome for part in receipt.parts]
+    assert ["unchanged", "unchanged"] == [part.outcome for part in receipt.parts]
     assert [30, 20] == sides(bot)
 
 
 async def test_a_message_that_cannot_be_deleted_any_more_fails_the_edit(bot):
     ref, files = await album(bot, *(picture(side) for side in (20, 30)))
-    words = "Bad Request: message can't be deleted for everyone"
-    body = {"ok": False, "error_code": 400, "description": words}
-    bot.emulator.faults = FaultPlan(script={1: Said(status=400, body=body)})
+    bot.emulator.faults = FaultPlan(script={1: no("message can't be deleted for everyone")})
     with pytest.raises(DeliveryError, match="can't be deleted"):
         await bot.gateway.edit(ref, "new", files=[files[0]])
     assert [("photo", "new"), ("photo", "")] == bot.seen
+
+
+async def test_a_refused_file_changes_no_other_and_the_ref_says_what_stands(bot):
+    ref, files = await album(bot, *(picture(side) for side in (20, 30, 40)))
+    bot.emulator.faults = FaultPlan(script={1: no("PHOTO_INVALID_DIMENSIONS")})
+    receipt = await bot.gateway.edit(
+        ref, "new", files=[picture(9), picture(10), files[2]], raises=False
+    )
+    assert ["delivered", "failed", "unchanged"] == [part.outcome for part in receipt.parts]
+    assert [9, 30, 40] == sides(bot)
+    [part] = receipt.ref.parts
+    assert [file.id for file in part.files] == [bot.content(m).media.id for m in bot.messages]
+    await bot.gateway.edit(receipt.ref, "back", files=files)
+    assert [20, 30, 40] == sides(bot)
+
+
+@pytest.mark.parametrize("room", ["7", "-7"])
+async def test_each_change_of_an_album_has_its_own_place_in_the_limits(
+    open_to, instance, autojump_clock, room
+):
+    """Telegram asks for a second between the messages of a chat, and three in a group."""
+    emulator = TelegramEmulator()
+    async with open_to(instance.settings.base_url, emulator.app, instance) as gateway:
+        given = [picture(side) for side in range(20, 30)]
+        sent = await gateway.send("support", room, "old", files=given)
+        await trio.sleep(60)
+        begun = trio.current_time()
+        receipt = await gateway.edit(sent.ref, "new", files=[picture(s) for s in range(30, 40)])
+        assert (10, 0) == (receipt.attempts, emulator.counters["rate_limited"])
+        assert 40 >= trio.current_time() - begun
+
+
+@pytest.mark.parametrize("named", ["ref", "key"])
+async def test_nothing_changes_if_one_message_of_several_cannot(bot, make, named):
+    """The picture could become another, but the album behind it cannot become larger."""
+    receipt = await bot.send("old", "photo", "document", "document", key="k")
+    key = KeyRef(instance_id="support", external_room_id="7", key="k")
+    target = receipt.ref if named == "ref" else key
+    error = Invalid if named == "ref" else DeliveryError
+    with pytest.raises(error, match=r"files.3.* an edit cannot add a file to an album of 2"):
+        await bot.gateway.edit(target, "new", files=[picture(9), *[make("document")] * 3])
+    with pytest.raises(error, match=r"files.1.* an edit cannot make a message an album"):
+        await bot.gateway.edit(target, "new", files=[picture(9), make("video")])
+    assert [("photo", ""), ("document", ""), ("document", "old")] == bot.seen
+
+
+@pytest.mark.parametrize("named", ["ref", "key"])
+async def test_buttons_on_an_album_s_text_move_it_below(bot, named):
+    receipt = await bot.send("old", "photo", "photo", key="k")
+    key = KeyRef(instance_id="support", external_room_id="7", key="k")
+    target = receipt.ref if named == "ref" else key
+    await bot.gateway.edit(target, "new", buttons=[Button("Yes", "y")])
+    assert [("photo", ""), ("photo", ""), ("text", "new")] == bot.seen
+    await bot.gateway.edit(target, "newer", buttons=[Button("No", "n")])
+    assert [("photo", ""), ("photo", ""), ("text", "newer")] == bot.seen
 
 
 @pytest.mark.parametrize("lost", range(5))

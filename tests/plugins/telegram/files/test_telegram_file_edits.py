@@ -132,10 +132,12 @@ async def test_a_further_file_comes_and_goes_with_a_message_of_its_own(bot, make
 
 
 async def test_a_message_cannot_become_a_voice_note_or_an_album(bot, make):
-    receipt = await bot.send("text", "photo")
-    assert Reason.UNSUPPORTED is await refused(bot, receipt.ref, "", [make("voice")])
-    two = [make("video"), make("video")]
-    assert Reason.UNSUPPORTED is await refused(bot, receipt.ref, "", two)
+    receipt = await bot.send("text", "photo", key="k")
+    named = KeyRef(instance_id="support", external_room_id="7", key="k")
+    for files in ([make("voice")], [make("video"), make("video")]):
+        assert Reason.UNSUPPORTED is await refused(bot, named, "", files)
+        with pytest.raises(Invalid, match="an edit cannot make a message"):
+            await bot.gateway.edit(receipt.ref, "", files=files)
     assert [("photo", "text")] == bot.seen
 
 

@@ -53,6 +53,7 @@ def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
         number=step.number + 1,
         key=f"{delivery.id}.{step.serial}",
         mode=step.mode,
+        place=None if step.place is None else step.place_in_part,
     )
     if step.interaction is None:
         return made

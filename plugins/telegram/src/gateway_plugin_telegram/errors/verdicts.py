@@ -121,16 +121,6 @@ def has_no_text(error: TelegramApiError) -> bool:
     return _meaning(error) is NO_TEXT
 
 
-def is_unchanged(error: TelegramApiError) -> bool:
-    """Whether the message is as the edit would make it."""
-    return not _is_limit(error) and _meaning(error) is UNCHANGED
-
-
-def is_gone(error: TelegramApiError) -> bool:
-    """Whether there is no such message."""
-    return not _is_limit(error) and _meaning(error) is MESSAGE_GONE
-
-
 def _is_limit(error: TelegramApiError) -> bool:
     """Any refusal whose parameters or words name a wait, whatever its status."""
     limited = error.status == HTTPStatus.TOO_MANY_REQUESTS

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from gateway_core.authors import Edit, File, MessageRef, Problem, Send
+from gateway_core.authors import Edit, File, MessageRef, PartRef, Problem, Send
 from gateway_plugin_telegram.media.kinds import DOCUMENT, PHOTO, VOICE, Kind, kind_of, media_type_of
 from gateway_plugin_telegram.media.planning import albums, not_for_albums
 from gateway_plugin_telegram.requests import stands_on_message
@@ -107,21 +107,24 @@ def _album_problems(edit: Edit) -> Iterator[Problem]:
     """An edit can replace files of an album by others of its kind, and can remove some."""
     if edit.files is None or not isinstance(edit.target, MessageRef):
         return
-    groups = [[edit.files[place] for place in group] for group in albums(edit.files)]
-    first = 0
-    for index, part in enumerate(edit.target.parts):
-        group = groups[index] if index < len(groups) else []
-        if part.more and group:
-            yield from _against_album(first, group, part.files)
-        elif part.more and not index:
-            yield Problem("files", "an edit cannot remove all files of an album; delete it instead")
+    parts, first = edit.target.parts, 0
+    if not edit.files and parts and parts[0].more:
+        yield Problem("files", "an edit cannot remove all files of an album; delete it instead")
+    for part, places in zip(parts, albums(edit.files), strict=False):
+        group = [edit.files[place] for place in places]
+        yield from _of_message(first, group, part)
         first += len(group)
 
 
-def _against_album(first: int, group: Sequence[File], there: Sequence[File]) -> Iterator[Problem]:
-    wanted, kind = kind_of(group[0]), kind_of(there[0])
-    if wanted.album != kind.album:
-        yield Problem(f"files.{first}", f"{wanted.called} cannot be in an album with {kind.called}")
-    elif len(group) > len(there):
-        words = f"an edit cannot add a file to an album, which has {len(there)}"
-        yield Problem(f"files.{first + len(there)}", words)
+def _of_message(first: int, group: Sequence[File], part: PartRef) -> Iterator[Problem]:
+    """Whether files, the first at position `first`, can take the place of those of a message."""
+    wanted, most = kind_of(group[0]), 1 + len(part.more)
+    there = kind_of(part.files[0]) if part.files else None
+    if part.more and there is not None and wanted.album != there.album:
+        words = f"{wanted.called} cannot be in an album with {there.called}"
+        yield Problem(f"files.{first}", words)
+    elif len(group) > most:
+        words = "make a message an album" if most == 1 else f"add a file to an album of {most}"
+        yield Problem(f"files.{first + most}", f"an edit cannot {words}")
+    elif wanted is VOICE and group[0].id not in {file.id for file in part.files}:
+        yield Problem(f"files.{first}", "an edit cannot make a message a voice note")

@@ -23,6 +23,10 @@ from gateway_plugin_telegram.settings import TelegramSettings
 MOST_IN_ALBUM = 10
 _OF_FILES = frozenset[str]().union(*(kind.takes for kind in KINDS.values()))
 
+_LAST = ("audio", "document")
+"""Kinds that an album shows below each other: of these, the last file has the caption, and of other
+kinds the first file."""
+
 ALT_LOST = "alternative text"
 SPOILER_LOST = "spoiler"
 """Degradations: Telegram shows no alternative text, and cannot hide some kinds of files."""
@@ -108,6 +112,7 @@ def _part(
         span=(0, 0) if caption is None else caption.span,
         degraded=(*dict.fromkeys(lost), *(() if caption is None else caption.degraded)),
         files=group,
+        captioned=len(group) - 1 if kinds[0].name in _LAST else 0,
     )
 
 

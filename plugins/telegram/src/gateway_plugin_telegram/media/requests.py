@@ -26,13 +26,6 @@ from gateway_plugin_telegram.requests import (
     own_fields,
 )
 
-_LAST = ("audio", "document")
-"""Kinds that an album shows below each other: of these, the last file has the caption, and of other
-kinds the first file."""
-
-
-_BUTTONS = "the buttons of an album"
-
 
 @attrs.define
 class _Sources:
@@ -96,38 +89,27 @@ def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
     Without a caption in the request, the message loses its caption. Raises `TelegramApiError` for
     what Telegram cannot change, and as `edit_request` does.
     """
+    extra = keyboard_edit(attempt, FILE_EXTRA)
+    several = len(attempt.files) > 1
+    of_album = several or attempt.place is not None
+    if of_album and ("reply_markup" in extra or attempt.part is None):
+        raise _fixed("the buttons of an album")
     if attempt.part is None:
-        if len(attempt.files) > 1:
-            raise fixed(_BUTTONS)
         return edit_request(attempt)
     if all(upload.held for upload in attempt.files):
-        return caption_request(attempt)
-    if len(attempt.files) > 1:
-        raise fixed("a message into an album")
-    return media_request(attempt, refused)
-
-
-def media_request(attempt: Attempt, refused: Collection[str], place: int = 0) -> Request:
-    """EditMessageMedia with the file at this place. Raises as `edit_files_request` does."""
-    extra = _keyboard(attempt)
-    if attempt.payload["media"][place]["type"] == VOICE.name:
-        raise fixed("a file into a voice note")
+        names = (attempt.message_id, *attempt.more)
+        name = names[attempt.part.captioned if attempt.more else 0]
+        attempt = attrs.evolve(attempt, message_id=name)
+        return _caption_request(attempt, attempt.payload, extra)
+    if several:
+        raise _fixed("a message into an album, or an album into a larger one")
+    if attempt.payload["media"][attempt.place or 0]["type"] == VOICE.name:
+        raise _fixed("a file into a voice note")
     sources = _Sources(refused)
-    values = {**message(attempt, "edit"), "media": _item(attempt, sources, place)}
-    fields = fields_of("editMessageMedia", values)
+    [upload] = attempt.files
+    item = _item(attempt, sources.attached(upload), attempt.place or 0)
+    fields = fields_of("editMessageMedia", {**message(attempt, "edit"), "media": item})
     return sources.request("editMessageMedia", {**fields, **extra})
-
-
-def caption_request(attempt: Attempt) -> Request:
-    """EditMessageCaption with the part's caption. Raises as `edit_files_request` does."""
-    return _caption_request(attempt, attempt.payload, _keyboard(attempt))
-
-
-def _keyboard(attempt: Attempt) -> Mapping[str, Any]:
-    extra = keyboard_edit(attempt, FILE_EXTRA)
-    if "reply_markup" in extra and (len(attempt.files) > 1 or attempt.more):
-        raise fixed(_BUTTONS)
-    return extra
 
 
 def text_as_caption_request(attempt: Attempt) -> Request:
@@ -144,22 +126,18 @@ def _caption_request(
     return Request("editMessageCaption", {**fields, **above, **extra})
 
 
-def caption_place(attempt: Attempt, of: int | None = None) -> int:
-    """Which of `of` messages has the caption, and names them all; None: as many as files."""
-    first = attempt.payload["media"][0]["type"]
-    return (len(attempt.files) if of is None else of) - 1 if first in _LAST else 0
-
-
 def _album(attempt: Attempt, sources: _Sources) -> list[dict[str, Any]]:
     """The `InputMedia` of each file, one of them with the caption."""
-    return [_item(attempt, sources, place) for place in range(len(attempt.files))]
+    named = map(sources.attached, attempt.files)
+    return [_item(attempt, name, place) for place, name in enumerate(named)]
 
 
-def _item(attempt: Attempt, sources: _Sources, place: int) -> dict[str, Any]:
+def _item(attempt: Attempt, name: str, place: int) -> dict[str, Any]:
+    """The `InputMedia` of the part's file at this place, by its name."""
     above = own_fields(attempt, frozenset({ABOVE}))
     shown = attempt.payload["media"][place]
-    item = {**shown, **_taken(above, shown), "media": sources.attached(attempt.files[place])}
-    if place == caption_place(attempt):
+    item = {**shown, **_taken(above, shown), "media": name}
+    if attempt.part is not None and place == attempt.part.captioned:
         captioned = {name: attempt.payload.get(name) for name in ("caption", "caption_entities")}
         item |= {name: value for name, value in captioned.items() if value is not None}
     return item
@@ -170,8 +148,7 @@ def _taken(fields: Mapping[str, Any], shown: Mapping[str, Any]) -> Mapping[str, 
     return {name: value for name, value in fields.items() if name in takes}
 
 
-def fixed(what: str) -> TelegramApiError:
-    """The error for what no edit can change."""
+def _fixed(what: str) -> TelegramApiError:
     return TelegramApiError(status=400, description=f"{FIXED} {what}")
 
 
