@@ -290,21 +290,23 @@ def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
 def _idle(plugins: Sequence[Plugin]) -> Iterable[Problem]:
     """Problems of plugins that would never be asked: no marker, or a class, not an instance."""
     for plugin in plugins:
-        members = _members(plugin.module)
         if inspect.isclass(plugin.module):
             yield Problem(plugin.label, "is a class; give an instance of it")
-        elif not any(map(impl_of, members.values())):
-            yield Problem(plugin.label, f"has no hookimpl: {_remedy(members)}")
+        elif not _has_hookimpl(plugin.module):
+            yield Problem(plugin.label, f"has no hookimpl: {_remedy(plugin.module)}")
 
 
-def _members(plugin: object) -> dict[str, Any]:
-    return {name: inspect.getattr_static(plugin, name, None) for name in dir(plugin)}
+def _has_hookimpl(plugin: object) -> bool:
+    """Whether anything of the plugin is a hookimpl; most are called as their hooks."""
+    names = sorted(dir(plugin), key=lambda name: name not in SPECS)
+    return any(impl_of(inspect.getattr_static(plugin, name, None)) for name in names)
 
 
-def _remedy(members: Mapping[str, Any]) -> str:
+def _remedy(plugin: object) -> str:
     """Say how to repair a plugin without hooks, which may be in a class of its module."""
-    for name, member in members.items():
-        if inspect.isclass(member) and any(map(impl_of, _members(member).values())):
+    for name in dir(plugin):
+        member = inspect.getattr_static(plugin, name, None)
+        if inspect.isclass(member) and _has_hookimpl(member):
             return f"give an instance of its class {name}, not the module"
     return "mark its functions with @hookimpl"
 
