@@ -5,11 +5,11 @@ time to open a gateway is spent on reading what is installed, and on searching e
 plugin for hookimpls.
 """
 
+import os
 import sys
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from types import MemberDescriptorType, ModuleType, SimpleNamespace
 
 import attrs
@@ -19,6 +19,7 @@ from gateway_core.plugins import loader
 
 _inspect_plugin = loader.inspect_plugin
 _inspected = {}
+_registered = {}
 
 
 @attrs.frozen
@@ -42,7 +43,7 @@ def installed(*, group):
     path = []
     for folder in sys.path:
         with suppress(OSError):
-            path.append((folder, Path(folder).stat().st_mtime_ns))
+            path.append((folder, os.stat(folder or ".").st_mtime_ns))  # noqa: PTH116 - faster
     return _points_of(group, tuple(path))
 
 
@@ -64,10 +65,14 @@ def inspected(plugin):
     now = [value for space in spaces for value in space.values()]
     now.append(getattr(plugin.module, "GATEWAY_CONTRACT", None))
     before, faults = _inspected.get(key, ([], []))
-    if len(now) != len(before) or any(a is not b for a, b in zip(now, before, strict=True)):
+    if not _same(now, before):
         faults = _inspect_plugin(plugin)
         _inspected[key] = now, faults
     return list(faults)
+
+
+def _same(some, others):
+    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
 
 
 def _is_impl(function):
@@ -75,7 +80,27 @@ def _is_impl(function):
 
 
 class Manager(pluggy.PluginManager):
-    """Skips names that are no hooks, without pluggy's slower search."""
+    """Skips names that are no hooks, without pluggy's slower search.
+
+    A module's hookimpls are looked for anew only if one of its names has another value than before.
+    """
+
+    def register(self, plugin, name=None):
+        if not isinstance(plugin, ModuleType) or plugin in self.get_plugins():
+            return super().register(plugin, name)
+        now = list(vars(plugin).values())
+        before, impls = _registered.get((plugin, name), ([], []))
+        if not _same(now, before):
+            super().register(plugin, name)
+            callers = self.get_hookcallers(plugin)
+            every = ((c.name, impl) for c in callers for impl in c.get_hookimpls())
+            impls = [(hook, impl) for hook, impl in every if impl.plugin is plugin]
+            _registered[plugin, name] = now, impls
+            return name
+        self._name2plugin[name] = plugin
+        for hook, impl in impls:
+            getattr(self.hook, hook)._add_hookimpl(impl)
+        return name
 
     def parse_hookspec_opts(self, module_or_class, name):
         is_spec = hasattr(vars(module_or_class)[name], "gateway_spec")
