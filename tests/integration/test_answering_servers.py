@@ -16,6 +16,7 @@ import attrs
 import pytest
 import trio
 from amounts import amount
+from needed import need
 from ports import free_port
 from whole_programs import client_command, files_of, start
 
@@ -150,8 +151,7 @@ class Served:
 @asynccontextmanager
 async def serving(server, tmp_path, loop="asyncio"):
     page, command, packages = SERVERS[server]
-    for package in (*packages, *(["uvloop"] if loop == "uvloop" else [])):
-        pytest.importorskip(package)
+    need(*packages, loop)
     emulator = SlackEmulator(tokens={TOKEN})
     with trio.fail_after(BOUND):
         async with trio.open_nursery() as nursery:
@@ -288,7 +288,7 @@ tasks.answer.delay({"type": "event_callback", "event_id": "Ev1", "team_id": "T1"
 async def test_a_prefork_worker_that_is_ended_loses_nothing_that_was_accepted(
     number, times, tmp_path
 ):
-    pytest.importorskip("celery")
+    need("celery")
     emulator = SlackEmulator(tokens={TOKEN})
     (tmp_path / "data_in").mkdir()
     (tmp_path / "data_out").symlink_to("data_in")

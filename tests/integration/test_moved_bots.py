@@ -8,6 +8,7 @@ import attrs
 import pytest
 import trio
 from amounts import amount
+from needed import need
 from whole_programs import client_command, files_of, start
 
 from gateway_contrib.emulators.discord import DiscordEmulator
@@ -87,9 +88,7 @@ BOTS = {
 @asynccontextmanager
 async def running(bot, tmp_path, file="bot.py", loop="asyncio"):
     page, kind, package = BOTS[bot]
-    pytest.importorskip(package)
-    if loop != "asyncio":
-        pytest.importorskip(loop)
+    need(package, loop)
     platform = kind.made()
     with trio.fail_after(BOUND):
         async with trio.open_nursery() as nursery:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from needed import need
 
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.telegram import TelegramEmulator
@@ -17,7 +18,7 @@ CLIENTS = Path(__file__).parent / "clients"
     [("aiogram", "with_aiogram.py"), ("telegram", "with_telegram_bot.py")],
 )
 async def test_a_bot_polls_and_answers(package, program):
-    pytest.importorskip(package, reason=f"{package} is not installed")
+    need(package)
     emulator = TelegramEmulator()
     with trio.fail_after(120):
         async with trio.open_nursery() as nursery:
