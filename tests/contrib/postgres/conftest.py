@@ -4,10 +4,13 @@ import io
 import itertools
 
 import pytest
+import trio
 
 pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
 
 import postgres_server
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 
 _numbers = itertools.count()
 
@@ -43,13 +46,33 @@ def schema(server):
     return f"gateway_{next(_numbers)}"
 
 
+@pytest.fixture(scope="session")
+def _emptying(server):
+    """A connection that stays: a new one knows nothing of the tables, and takes as long again."""
+    with server.connect() as connection:
+        yield connection
+
+
 @pytest.fixture
-def emptied_schema(server):
+def emptied_schema(_emptying):
     """One schema for many tests, each of which finds it as new: making one takes longer."""
     name = "gateway_shared"
-    with server.connect() as connection:
-        connection.execute(EMPTY.replace("{schema}", name))
+    _emptying.execute(EMPTY.replace("{schema}", name))
     return name
+
+
+@pytest.fixture
+def made_schema(server, emptied_schema, _emptying):
+    """The same schema, which has its tables, and nobody owns it."""
+    ((made,),) = _emptying.execute("SELECT to_regclass(%s)", (f"{emptied_schema}.format",))
+    if made is None:
+        trio.run(_make, PostgresOutbox(server.url(), PostgresSettings(schema=emptied_schema)))
+    return emptied_schema
+
+
+async def _make(outbox):
+    async with outbox:
+        pass
 
 
 @pytest.fixture

@@ -18,6 +18,11 @@ DAMAGES = {
 }
 
 
+@pytest.fixture
+def schema(emptied_schema):
+    return emptied_schema
+
+
 @pytest.mark.parametrize("keys", [(), (FIRST,)], ids=["plain", "sealed"])
 @pytest.mark.parametrize("name", DAMAGES)
 async def test_bytes_of_another_size_are_stored_anew(server, schema, name, keys):

@@ -36,15 +36,8 @@ async def gateway_on(server, schema, channel, **settings):
 
 
 @pytest.fixture
-def made(server, schema):
-    """The schema is there, and nobody owns it."""
-
-    async def make():
-        async with outbox_at(server, schema):
-            pass
-
-    trio.run(make)
-    return schema
+def made(made_schema):
+    return made_schema
 
 
 def status(server, schema, name):

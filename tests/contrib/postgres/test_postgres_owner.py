@@ -28,6 +28,11 @@ SLACK = 20.0
 """Seconds that a machine under load may add."""
 
 
+@pytest.fixture
+def schema(emptied_schema):
+    return emptied_schema
+
+
 def outbox_at(server, schema, **settings):
     settings = {"lease": LEASE} | settings
     return PostgresOutbox(server.url(), PostgresSettings(schema=schema, **settings))

@@ -50,6 +50,11 @@ PATIENCE = 60.0
 pytestmark = pytest.mark.usefixtures("often")
 
 
+@pytest.fixture
+def schema(emptied_schema):
+    return emptied_schema
+
+
 def id_of(secret):
     return keys_in([secret])[0].id
 

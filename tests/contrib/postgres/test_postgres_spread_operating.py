@@ -12,6 +12,11 @@ ACCOUNTS = [f"bot{n}" for n in range(12)]
 
 
 @pytest.fixture
+def schema(emptied_schema):
+    return emptied_schema
+
+
+@pytest.fixture
 def spread(server, schema, monkeypatch):
     """Each process has a name of its own."""
     numbers = count(1)

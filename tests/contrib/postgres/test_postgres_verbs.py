@@ -14,6 +14,11 @@ pytestmark = pytest.mark.usefixtures("often")
 
 
 @pytest.fixture
+def schema(emptied_schema):
+    return emptied_schema
+
+
+@pytest.fixture
 def outbox(server, schema):
     settings = PostgresSettings(schema=schema, lease=60, poll=0.01)
     return lambda: PostgresOutbox(server.url(), settings, wall_clock=virtual_wall)
