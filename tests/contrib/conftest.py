@@ -34,7 +34,7 @@ def often(monkeypatch):
         monkeypatch.setattr(f"gateway_contrib.{module}.POLL", 0.1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def commands():
     """That process, to write to and read from."""
     command = [sys.executable, "-c", COMMANDS]

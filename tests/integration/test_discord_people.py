@@ -4,13 +4,13 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 import trio
+from needed import need
 
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.serve import serve
 
-pytest.importorskip("discord", reason="discord.py is not installed")
+need("discord")
 
 PROGRAM = Path(__file__).parent / "clients" / "with_discord_py.py"
 ROOM = "1100000000000000001"

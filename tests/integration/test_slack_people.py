@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
-import pytest
 import trio
+from needed import need
 
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.slack.incoming.requests import request_of
 
-pytest.importorskip("slack_bolt", reason="slack_bolt is not installed")
+need("slack_bolt")
 
 PROGRAM = Path(__file__).parent / "clients" / "with_slack_bolt.py"
 ROOM = "C024BE91L"

@@ -1,4 +1,4 @@
-"""Skips a test whose programs import what is not installed, and does not import it here."""
+"""Skips tests whose programs import what is not installed, and does not import it here."""
 
 from importlib.util import find_spec
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def need(*packages):
-    """Skip the test unless all of these are installed: importing one may take seconds."""
+    """Skip the test or file unless all of these are installed: importing one may take seconds."""
     for package in packages:
         if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
+            pytest.skip(f"{package} is not installed", allow_module_level=True)

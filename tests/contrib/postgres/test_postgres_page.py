@@ -2,15 +2,13 @@
 
 import re
 import runpy
+from importlib import import_module
 from pathlib import Path
 
 import attrs
-import flask
 import psycopg
 import pytest
 import trio
-from sqlalchemy import create_engine
-from sqlalchemy.orm import Session
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.opening import OPTIONS
@@ -91,8 +89,9 @@ def test_its_programs(server, database, connection):
     connection.execute("TRUNCATE gateway.handed")
     connection.execute("UPDATE orders SET shipped = false")
     url = server.url(database).replace("postgresql://", "postgresql+psycopg://")
-    engine = create_engine(url)
-    with Session(engine) as session:
+    sqlalchemy, orm = import_module("sqlalchemy"), import_module("sqlalchemy.orm")
+    engine = sqlalchemy.create_engine(url)
+    with orm.Session(engine) as session:
         python("shipping_sqlalchemy")["ship"](session, 17)
     engine.dispose()
     assert EXPECTED == handed(connection)
@@ -109,7 +108,7 @@ def test_its_worker_hands_over_and_tells_what_became_of_it(
     (code,) = [code for _, code in SNIPPETS if code.startswith("# worker.py\n")]
     (tmp_path / "worker.py").write_text(code)
     names = runpy.run_path("worker.py", run_name="worker")
-    assert isinstance(names["app"], flask.Flask)
+    assert isinstance(names["app"], import_module("flask").Flask)
     web = names["app"].test_client()
     with names["gateway"]:
         sent = web.post("/orders/17/shipped")
