@@ -25,10 +25,7 @@ DROP TRIGGER full_disk ON envelopes; DROP TRIGGER full_disk ON moves; DROP FUNCT
 
 def ran(server, schema, sql):
     """Run a statement in the schema on another connection; returns its rows."""
-    with server.connect() as connection:
-        connection.execute(f"SET search_path = {schema}")
-        cursor = connection.execute(sql)
-        return cursor.fetchall() if cursor.description is not None else []
+    return server.ran(schema, sql)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ class Server(Cluster):
     def __init__(self, *settings, safe=False):
         usual = ("listen_addresses=127.0.0.1", "max_connections=60", *(() if safe else _UNSAFE))
         super().__init__(programs(), rules=_RULES, settings=[*usual, *settings])
+        self._idle = []
 
     def start(self):
         """Start the server, and wait until it takes connections."""
@@ -39,6 +40,37 @@ class Server(Cluster):
     def connect(self, database="postgres", user="postgres"):
         """A connection that commits each statement."""
         return psycopg.connect(self.url(database, user), autocommit=True)
+
+    def ran(self, schema, sql, *bound):
+        """The rows that the statement returns, if any, on a connection that is used again.
+
+        The schema is first in its path. It knows the tables, which a new one learns with each.
+        """
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                connection.execute(f"SET search_path = {schema}")
+            except psycopg.OperationalError:
+                connection.close()  # a test ended it
+            else:
+                break
+        else:
+            connection = self.connect()
+            connection.execute(f"SET search_path = {schema}")
+        try:
+            cursor = connection.execute(sql, bound or None)
+            rows = cursor.fetchall() if cursor.description is not None else []
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return rows
+
+    def end(self, *number):
+        """As by `Cluster`; no connection outlives it."""
+        while self._idle:
+            self._idle.pop().close()
+        super().end(*number)
 
     def execute(self, sql, *bound, database="postgres", user="postgres"):
         """The rows that the statement returns, if any."""

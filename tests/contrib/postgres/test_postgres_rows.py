@@ -29,10 +29,7 @@ def shared(server, emptied_schema):
 
 
 def bind(shared, sql, *bound):
-    with shared.server.connect() as connection:
-        connection.execute(f"SET search_path = {shared.schema}")
-        cursor = connection.execute(sql, bound)
-        return cursor.fetchall() if cursor.description is not None else []
+    return shared.server.ran(shared.schema, sql, *bound)
 
 
 def hand(shared, text, instance="bot", room="room"):
