@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from gateway_core import ErrorClass, Reason, Scope
-from gateway_core.authors import UnreadableSource
+from gateway_core.authors import TransportError, UnreadableSource
 from gateway_core.http import (
     BytesSource,
     FormField,
@@ -23,6 +23,7 @@ from gateway_core.http import (
 )
 from gateway_core.http.bodies.outgoing import SourceError, open_blocks
 from gateway_core.http.bodies.sources import BLOCK
+from gateway_core.http.progress import ROUNDING
 from gateway_core.plugins.defaults import classify_error
 from gateway_core.testing import open_network
 
@@ -338,6 +339,35 @@ async def test_the_total_runs_anew_as_a_transport_takes_more(autojump_clock):
         answer = await client.request("POST", "/x", body=RawBody(source))
     transport_factory.reset(token)
     assert (str(10 * BLOCK).encode(), 200.0) == (answer.body, trio.current_time())
+
+
+class Waiting(Counting):
+    """Takes the whole body, and answers too late."""
+
+    async def handle_async_request(self, request):
+        answer = await super().handle_async_request(request)
+        await trio.sleep_forever()
+        return answer
+
+
+@attrs.define(eq=False)
+class Instant(Source):
+    """Has each next piece after so little time that no deadline moves for it."""
+
+    async def _given(self):
+        for piece in self.pieces:
+            await trio.sleep(ROUNDING / 100)
+            yield piece
+
+
+async def test_a_transport_that_never_answers_ends_at_the_total_deadline(autojump_clock):
+    token = transport_factory.set(Waiting)
+    async with open_client(base_url=URL, timeouts=Timeouts(total=3)) as client:
+        with pytest.raises(TransportError, match="no answer within 3 s") as caught:
+            await client.request("POST", "/x", body=RawBody(Instant([b"x" * BLOCK] * 3)))
+    transport_factory.reset(token)
+    assert "unknown" == caught.value.dispatched
+    assert 3.0 == pytest.approx(trio.current_time(), abs=ROUNDING)
 
 
 @pytest.mark.parametrize(("pieces", "dispatched"), [(0, "no"), (1, "unknown")])

@@ -107,7 +107,7 @@ class Progress:
 
     def late(self) -> str:
         """The words for an error when the deadline has passed."""
-        if self.scope.deadline >= self._end:
+        if self._end - self.scope.deadline < ROUNDING:
             return f"no answer within {self.timeouts.total:g} s"
         through = self.through if self.phase == "connect" else ""
         return f"{_LATE[self.phase]} {self._bound():g} s{through}"
