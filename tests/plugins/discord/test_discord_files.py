@@ -58,6 +58,19 @@ async def test_a_picture_is_replaced_another_added_and_all_taken_off(gateway, em
     assert [("Nothing", [])] == shown(emulator)
 
 
+async def test_a_replaced_picture_stays_in_its_place(gateway, emulator):
+    files = [File(png(n), name=f"{n}.png") for n in (7, 8, 9)]
+    sent = await gateway.send("support", ROOM, "Cats", files=files)
+    [first, _, last] = sent.ref.parts[0].files
+    new = [File(png(n), name=f"{n}.png") for n in (10, 11)]
+    edited = await gateway.edit(sent.ref, "Cats", files=[new[0], first, new[1], last])
+    expected = [("10.png", ""), ("7.png", ""), ("11.png", ""), ("9.png", "")]
+    assert [("Cats", expected)] == shown(emulator)
+    again = await gateway.edit(edited.ref, "Dogs")
+    assert [("Dogs", expected)] == shown(emulator)
+    assert [name for name, _ in expected] == [file.name for file in again.ref.parts[0].files]
+
+
 async def test_files_need_no_text_and_go_with_the_message(gateway, emulator):
     files = [File(b"x" * n, name=f"{n}.txt") for n in range(1, 11)]
     receipt = await gateway.send("support", ROOM, "", files=files)

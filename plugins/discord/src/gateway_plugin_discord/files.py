@@ -6,7 +6,8 @@ Source: discord.com/developers/docs/reference#uploading-files and #editing-messa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import attrs
@@ -58,14 +59,15 @@ def told(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
 def content_of(attempt: Attempt, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The content of the request: JSON, or a form of JSON and files.
 
-    The attachments that a message keeps are listed by their ids; Discord removes all others.
+    The attachments are listed in the order of the attempt's files: those that the message keeps by
+    their ids, new ones by their numbers. Discord removes all others.
     """
     if body is None or attempt.part is None or not (attempt.files or attempt.loses_files):
         return {"json": body or None}
     new = [upload for upload in attempt.files if upload.file.id is None]
-    kept = [{"id": upload.file.id} for upload in attempt.files if upload.file.id is not None]
-    described = [_described(number, upload.file) for number, upload in enumerate(new)]
-    whole = {**body, "attachments": [*kept, *described]}
+    numbers = count()
+    listed = [_listed(upload.file, numbers) for upload in attempt.files]
+    whole = {**body, "attachments": listed}
     if not new:
         return {"json": whole}
     form: list[Any] = [FormField("payload_json", json.dumps(whole), media_type="application/json")]
@@ -73,8 +75,11 @@ def content_of(attempt: Attempt, body: Mapping[str, Any] | None) -> Mapping[str,
     return {"body": Multipart(form)}
 
 
-def _described(number: int, file: File) -> dict[str, Any]:
-    named: dict[str, Any] = {"id": number, "filename": _name(file)}
+def _listed(file: File, numbers: Iterator[int]) -> dict[str, Any]:
+    """The file's entry in `attachments`; a new file takes the next number."""
+    if file.id is not None:
+        return {"id": file.id}
+    named: dict[str, Any] = {"id": next(numbers), "filename": _name(file)}
     return {**named, "description": file.alt} if file.alt else named
 
 
