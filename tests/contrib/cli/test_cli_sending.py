@@ -83,6 +83,19 @@ def test_files_go_with_a_caption_or_without(program, tmp_path):
 
 
 @pytest.mark.parametrize("program", ["telegram"], indirect=True)
+def test_the_line_of_an_album_tells_each_message(program, tmp_path):
+    (tmp_path / "cat.png").write_bytes(png())
+    (tmp_path / "dog.png").write_bytes(png(9))
+    (tmp_path / "list.pdf").write_bytes(b"%PDF-1.4\n%%EOF\n")
+    named = [("--file-attach", name) for name in ("cat.png", "dog.png", "list.pdf")]
+    room = ROOMS["telegram"]
+    code, out, err = program("send", "--instance", "bot", "--room", room, *sum(named, ()))
+    ids = [message.id for message in program.emulator.rooms.conversation(room)]
+    assert (0, []) == (code, err)
+    assert f"delivered to {room}: {', '.join(ids)} (3 messages)\n" == out
+
+
+@pytest.mark.parametrize("program", ["telegram"], indirect=True)
 def test_what_is_no_photo_goes_as_a_document(program, tmp_path):
     """The error advises the option."""
     (tmp_path / "narrow.png").write_bytes(png(210, 10))

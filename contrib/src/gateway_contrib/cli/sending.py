@@ -299,7 +299,11 @@ def said_of(receipt: Receipt) -> str:
         where += f" to {receipt.external_room_id}"
     if receipt.disposition is not Disposition.DELIVERED:
         return where
-    ids = [part.message_id or "(id unknown)" for part in receipt.parts]
+    ids = [
+        number
+        for part in receipt.parts
+        for number in (part.message_id or "(id unknown)", *part.more)
+    ]
     notes = [f"{len(ids)} messages" if len(ids) > 1 else "", *receipt.degradations]
     notes += ["it may have arrived twice"] if receipt.possible_duplicate else []
     notes += ["it was sent before, and not again now"] if receipt.replayed else []
