@@ -114,6 +114,20 @@ async def test_python_telegram_bot_reads_what_surrounds_a_message(server):
     assert [] == server.emulator.rooms.conversation(ROOM)
 
 
+async def test_python_telegram_bot_opens_and_closes_a_poll(server):
+    async def use(bot: telegram.Bot) -> None:
+        sent = await bot.send_poll(ROOM, "Tea?", ["Yes", "No"], is_anonymous=False)
+        assert ("Tea?", False, False) == (
+            sent.poll.question,
+            sent.poll.is_anonymous,
+            sent.poll.is_closed,
+        )
+        assert 2 == len({option.persistent_id for option in sent.poll.options})
+        assert (await bot.stop_poll(ROOM, sent.message_id)).is_closed
+
+    await server.with_bot(use)
+
+
 async def test_python_telegram_bot_understands_the_refusals(serving, monkeypatch):
     monkeypatch.setenv("PTB_TIMEDELTA", "1")  # Else it warns, on its own RetryAfter, of its future.
     server = await serving(limits=TelegramLimits(bot_count=1000))
@@ -176,6 +190,21 @@ async def test_aiogram_sends_edits_and_deletes(aiogram, server):
     await with_aiogram(aiogram, server, use)
     [message] = server.emulator.rooms.conversation(ROOM)
     assert ("edited", ["one 👍🏽"]) == (message.text, message.revisions)
+
+
+async def test_aiogram_opens_and_closes_a_poll_and_reads_the_chat(aiogram, server):
+    async def use(bot) -> None:
+        options = [aiogram.types.InputPollOption(text=text) for text in ("Yes", "No")]
+        sent = await bot.send_poll(ROOM, "Tea?", options)
+        assert ("Tea?", True, False) == (
+            sent.poll.question,
+            sent.poll.allows_revoting,
+            sent.poll.is_closed,
+        )
+        assert (await bot.stop_poll(ROOM, sent.message_id)).is_closed
+        assert "supergroup" == (await bot.get_chat(ROOM)).type
+
+    await with_aiogram(aiogram, server, use)
 
 
 async def test_aiogram_waits_as_long_as_a_429_says_and_understands_the_refusals(aiogram, serving):

@@ -24,6 +24,14 @@ from gateway_contrib.emulators.telegram.refusals import bad_request
 from gateway_contrib.emulators.telegram.requests import Parameters
 from gateway_contrib.emulators.telegram.world import Bot, Content, World
 
+_GIFTS = (
+    "unlimited_gifts",
+    "limited_gifts",
+    "unique_gifts",
+    "premium_subscription",
+    "gifts_from_channels",
+)
+
 Answering: TypeAlias = Callable[[World, Bot, Parameters], Any]
 
 
@@ -97,9 +105,10 @@ def answer_callback_query(_world: World, _bot: Bot, parameters: Parameters) -> A
 
 
 def get_chat(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """The chat, with the two fields that clients insist on."""
+    """The chat, with the fields that every `ChatFullInfo` has; the chat accepts no gifts."""
     shown = world.chat(parameters).described()
-    return {**shown, "accent_color_id": 0, "max_reaction_count": 11}
+    gifts = dict.fromkeys(_GIFTS, False)
+    return {**shown, "accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": gifts}
 
 
 def create_forum_topic(world: World, _bot: Bot, parameters: Parameters) -> Any:

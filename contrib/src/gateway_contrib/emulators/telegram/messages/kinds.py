@@ -211,19 +211,28 @@ def _poll(parameters: Parameters) -> tuple[Shown, str]:
         raise bad_request(f"poll must have at least {OPTIONS.start} option")
     if len(options) not in OPTIONS:
         raise bad_request(f"poll can't have more than {OPTIONS.stop - 1} options")
-    anonymous = parameters.flag("is_anonymous") if "is_anonymous" in parameters.values else True
+    kind = parameters.text("type") or "regular"
     shown = {
         "id": "",
         "question": question,
-        "options": [{"text": option, "voter_count": 0} for option in options],
+        "options": [
+            {"persistent_id": str(place), "text": option, "voter_count": 0}
+            for place, option in enumerate(options)
+        ],
         "total_voter_count": 0,
         "is_closed": parameters.flag("is_closed"),
-        "is_anonymous": anonymous,
-        "type": parameters.text("type") or "regular",
+        "is_anonymous": _flag(parameters, "is_anonymous", default=True),
+        "type": kind,
         "allows_multiple_answers": parameters.flag("allows_multiple_answers"),
+        "allows_revoting": _flag(parameters, "allows_revoting", default=kind != "quiz"),
+        "members_only": parameters.flag("members_only"),
         **_given(parameters, "open_period"),
     }
     return shown, "\n".join([question, *(f"○ {option}" for option in options)])
+
+
+def _flag(parameters: Parameters, name: str, *, default: bool) -> bool:
+    return parameters.flag(name) if name in parameters.values else default
 
 
 def _option(posted: Any) -> str:
