@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from gateway_contrib.policies import SECRETS, Footer, Masking, Redirection
@@ -97,6 +98,20 @@ def test_other_instances_and_rooms_that_are_kept_are_left_alone(sent):
 
 def test_a_call_without_a_room_is_made_as_it_is(called):
     assert STAGING.rewrite(called(external_room_id="")) is None
+
+
+@pytest.mark.parametrize("room", ["r", "ops", ""])
+def test_a_call_that_names_a_room_is_refused_unless_its_method_is_allowed(called, room):
+    call = called(external_room_id=room, arguments={"chat_id": "staging"})
+    [problem] = STAGING.validate(call)
+    assert "arguments.chat_id" == problem.place
+    allowed = Redirection({"bot": "staging"}, calls={"pin"})
+    assert not allowed.validate(call)
+    assert not STAGING.validate(attrs.evolve(call, instance_id="other"))
+
+
+def test_a_message_may_name_what_it_likes(sent):
+    assert not STAGING.validate(sent(text="hi", extra={"user_id": 7}))
 
 
 async def test_no_room_but_that_one_is_written_to(opened, autojump_clock):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
+from gateway_contrib.policies.places import named_in
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Receipt, Send
-from gateway_core.authors import hookimpl
+from gateway_core.authors import Problem, hookimpl
 from gateway_core.settings import flag, mapping_of
 
 START, END = "[for ", "]\n\n"
@@ -26,14 +27,19 @@ class Redirection:
     labelled  name the original room above each text, except for streams, whose text grows. An edit
               by ref has the label if this process run sent the message, and if it is one of the
               newest 10,000
+    calls     methods that may be called even if their path or arguments name a room or a person,
+              for example `answerCallbackQuery`
 
-    A message that was sent earlier can be edited only in such a room; otherwise `edit` raises
-    `Invalid`. Deletions, and calls that name no room, are not changed.
+    A call is refused with `Invalid` if its path or its arguments, at any depth, could name a room
+    or a person, whichever room is named. A message that was sent earlier can be edited only in such
+    a room; otherwise `edit` raises `Invalid`. Deletions, and calls without a room, are not changed.
+    Typing indicators and acknowledgements of interactions are not redirected.
     """
 
     rooms: Mapping[str, str] = attrs.field(validator=mapping_of(str, bool, "ids of instances"))
     keep: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=frozenset)
     labelled: bool = attrs.field(default=False, kw_only=True, validator=flag)
+    calls: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=frozenset)
     _labels: OrderedDict[str, str] = attrs.field(factory=OrderedDict, init=False)
 
     @hookimpl
@@ -51,6 +57,14 @@ class Redirection:
         if self.labelled and isinstance(moved, Send | Edit):
             return _with(_label(asked), moved) or moved
         return moved
+
+    @hookimpl
+    def validate(self, envelope: Envelope) -> Sequence[Problem] | None:
+        """Refuse a call that could name a room or a person by itself."""
+        redirected = envelope.instance_id in self.rooms
+        if not redirected or not isinstance(envelope, Call) or envelope.method in self.calls:
+            return None
+        return tuple(named_in(envelope))
 
     @hookimpl
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
