@@ -250,8 +250,8 @@ def test_a_session_is_given_unopened():
         ("validate", ["bad"], ("validate", INSTANCE, SEND), "str, expected Problem"),
         ("validate", "bad", ("validate", INSTANCE, SEND), "str, expected Problem"),
         ("validate", 5, ("validate", INSTANCE, SEND), "int, expected Sequence"),
-        ("address", "r", ("address", {}), "str, expected"),
-        ("open_session", "s", ("open_session", INSTANCE), "str, expected"),
+        ("address", "r", ("address", {}), "str, expected Address or None"),
+        ("open_session", "s", ("open_session", INSTANCE), "str, expected Abstract"),
     ],
 )
 def test_a_wrong_answer_names_hook_and_plugin(hook, answer, call, text):

@@ -94,8 +94,7 @@ class GuardedHooks:
             error = stopped(raised)
             raise self._raised(name, self._culprit(error), error, kwargs) from error
         if not isinstance(answer, kind) or isinstance(answer, str):
-            expected = "Sequence" if kind is SEQUENCES else getattr(kind, "__name__", str(kind))
-            raise self._wrong(name, expected, answer)
+            raise self._wrong(name, _words(kind), answer)
         return answer
 
     def _each(
@@ -215,6 +214,14 @@ class GuardedHooks:
 
     def _label(self, plugin: object) -> str:
         return self.labels.get(id(plugin), str(plugin))
+
+
+def _words(kind: Any) -> str:
+    """What a sentence calls the class, or the classes of a tuple."""
+    if not isinstance(kind, tuple):
+        return str(kind.__name__)
+    named = [each for each in kind if each not in SEQUENCES or each is Sequence]
+    return " or ".join("None" if each is type(None) else each.__name__ for each in named)
 
 
 def _is_told(times: int) -> bool:
