@@ -230,6 +230,11 @@ async def test_where_it_goes_is_checked_as_it_opens(autojump_clock):
             gateway.stream(("bot", "room"), max_text=0)
         with pytest.raises(Invalid, match="priority"):
             gateway.stream(("bot", "room"), priority="soon")
+        for odd in (None, 5):
+            mistake = rf"^broken_off: must be a text that can be sent, not {odd}$"
+            with pytest.raises(Invalid, match=mistake):
+                async with gateway.stream(("bot", "room"), broken_off=odd):
+                    pass
         with pytest.raises(TypeError, match="async with"):
             await gateway.stream(("bot", "room"))
         assert gateway.statistics().accepted == 0

@@ -187,7 +187,8 @@ def _grows(grows: object) -> Iterator[Problem]:
     if not isinstance(grows, Grows):
         yield Problem("grows", f"must be left out, not {shown(grows)}: only streams set it")
     elif not isinstance(grows.broken_off, str) or not is_sendable(grows.broken_off):
-        yield Problem("grows.broken_off", f"must be a text that can be sent, not {shown(grows)}")
+        text = f"must be a text that can be sent, not {shown(grows.broken_off)}"
+        yield Problem("broken_off", text)  # `stream` takes it by this name
     else:
         for name in ("message_id", "user_id", "team_id"):
             yield from _name(f"grows.{name}", getattr(grows, name), absent=None)
