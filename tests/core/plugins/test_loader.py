@@ -412,13 +412,20 @@ def test_an_installed_adapter_that_cannot_send_is_told(install):
     ] == [str(problem) for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("version", [None, 0, 2, "1"])
+@pytest.mark.parametrize("version", [None, 0, 2])
 def test_a_contract_version_that_is_not_served_is_told(version):
     plugin = type("Plugin", (Adapter,), {"GATEWAY_CONTRACT": version})
     served = "this release serves 1 (GATEWAY_CONTRACT)"
     text = f"Plugin: is written for contract version {version}; {served}"
     if version is None:
         text = "Plugin: names no contract version: GATEWAY_CONTRACT = 1 is missing"
+    assert [text] == faults(("post", plugin()))
+
+
+@pytest.mark.parametrize("version", ["1", 1.0, [1]], ids=repr)
+def test_a_contract_version_that_is_no_whole_number_is_shown(version):
+    plugin = type("Plugin", (Adapter,), {"GATEWAY_CONTRACT": version})
+    text = f"Plugin: GATEWAY_CONTRACT must be a whole number, not {version!r}"
     assert [text] == faults(("post", plugin()))
 
 

@@ -12,6 +12,7 @@ from gateway_core.contract import hookspecs
 from gateway_core.contract.errors import Problem
 from gateway_core.contract.hookspecs import CONTRACT_VERSION
 from gateway_core.contract.problems import meant
+from gateway_core.contract.validators import shown
 
 ATTEMPTS = frozenset({"send", "edit", "delete", "call", "stream"})
 ASYNC_HOOKS = ATTEMPTS | {"credentials", "probe"}
@@ -104,6 +105,8 @@ def _version_faults(plugin: Plugin) -> Iterable[str]:
     version = getattr(plugin.module, "GATEWAY_CONTRACT", none)
     if version is None:
         yield f"names no contract version: GATEWAY_CONTRACT = {CONTRACT_VERSION} is missing"
+    elif not isinstance(version, int):
+        yield f"GATEWAY_CONTRACT must be a whole number, not {shown(version)}"
     elif version != CONTRACT_VERSION:
         served = f"this release serves {CONTRACT_VERSION} (GATEWAY_CONTRACT)"
         yield f"is written for contract version {version}; {served}"
