@@ -356,9 +356,11 @@ def test_a_gateway_is_of_no_use_without_a_loop():
     assert isinstance(config(), GatewayConfig)
 
 
-def test_one_that_is_not_entered_says_how_it_is():
+async def test_one_that_is_not_entered_says_how_it_is():
     opening = opened()
     with pytest.raises(AttributeError, match=r"write `async with open_gateway\(…\) as gateway:`"):
         opening.send  # noqa: B018 - what a newcomer asks for
     with pytest.raises(TypeError, match="asynchronously: write `async with"), opening:
         pass
+    with pytest.raises(TypeError, match="end of a block: write `async with"):
+        await opening

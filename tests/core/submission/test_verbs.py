@@ -459,12 +459,14 @@ def test_on_another_loop_than_trios_it_says_what_it_runs_on():
         opening.send(None)
 
 
-def test_one_that_is_not_entered_says_how_it_is():
+async def test_one_that_is_not_entered_says_how_it_is():
     opening = open_gateway(GatewayConfig())
     with pytest.raises(AttributeError, match=r"write `async with open_gateway\(…\) as gateway:`"):
         opening.send  # noqa: B018 - what a newcomer asks for
     with pytest.raises(TypeError, match="asynchronously: write `async with"), opening:
         pass
+    with pytest.raises(TypeError, match="end of a block: write `async with"):
+        await opening
 
 
 @pytest.mark.parametrize("verb", ["send", "submit"])

@@ -46,6 +46,10 @@ class Unopened:
     def __exit__(self, *_: object) -> None:
         """Never called."""
 
+    def __await__(self) -> NoReturn:
+        """Say how to use `open_gateway`."""
+        raise TypeError(f"the gateway closes at the end of a block: {AS_BLOCK}")
+
 
 def open_gateway(
     config: GatewayConfig | str | os.PathLike[str],
