@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from gateway_core import Disposition, File, GatewayClosed, Invalid, UnknownInstance
-from gateway_core.authors import ErrorClass, Reason, Verdict
+from gateway_core.authors import ErrorClass, Reason, Send, Verdict, hookimpl
 from gateway_core.files.held import PIECE, Allowance
 from gateway_core.files.spool import Spool
 from gateway_core.testing import FakeChannel, MemoryOutbox, failing, open_test_gateway
@@ -360,6 +360,20 @@ async def test_a_channel_that_takes_no_files_refuses_them(autojump_clock):
     async with open_test_gateway(Plain()) as gateway:
         with pytest.raises(Invalid, match="files: the channel takes no files"):
             await gateway.send("bot", "room", "text", files=[File(b"x", name="x")])
+
+
+async def test_an_edit_whose_plan_forgets_the_kept_files_is_refused_in_the_plan_s_words(
+    autojump_clock,
+):
+    class Forgetful(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope):
+            return super().chunk(envelope) if isinstance(envelope, Send) else None
+
+    async with open_test_gateway(Forgetful()) as gateway:
+        receipt = await gateway.send("bot", "room", "text", files=[File(b"x", name="x")])
+        with pytest.raises(Invalid, match=r"takes no files in an edit: its plan names none, kept"):
+            await gateway.edit(receipt.ref, "other")
 
 
 async def test_bytes_that_change_while_they_are_read_are_refused(opened, tmp_path, monkeypatch):

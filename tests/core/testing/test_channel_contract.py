@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from gateway_core import GatewayError, Instance, Limit, Part, Secret
-from gateway_core.authors import Answer, Traits, hookimpl
+from gateway_core.authors import Answer, Edit, Traits, hookimpl
 from gateway_core.plugins.loader import bind
 from gateway_core.testing import ChannelContract, FakeChannel, FakeSettings
 from gateway_core.testing.channel_contract import ALONE
@@ -63,6 +63,10 @@ class Faulty(FakeChannel):
     @hookimpl
     def chunk(self, envelope):
         text = envelope.text
+        if self.has("forgets files") and isinstance(envelope, Edit):
+            return [Part(payload={"text": text}, span=(0, len(text)))]
+        if envelope.files:
+            return super().chunk(envelope)
         if self.has("never the same plan"):
             return [Part(payload={"text": f"{self.asked}"}, span=(0, len(text)))]
         if self.has("loses the end"):
@@ -146,6 +150,7 @@ PURE = [
     ("bursts", "test_no_pace_bursts_after_a_stall", ("send", "normal")),
     ("looks into errors", "test_an_error_that_nobody_foresaw_has_a_verdict", (OSError(),)),
     ("validates wrongly", "test_any_envelope_is_looked_at", ()),
+    ("forgets files", "test_an_edit_of_the_text_keeps_the_files", ()),
     ("looks into events", "test_what_is_no_event_has_no_address", ({},)),
 ]
 AWAITING = [

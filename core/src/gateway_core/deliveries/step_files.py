@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from gateway_core.contract.envelopes import Part, PartRef
+from gateway_core.contract.envelopes import Edit, Part, PartRef, Send
 from gateway_core.contract.fast_init import fast_evolve
 from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Answer
@@ -111,14 +111,18 @@ def with_held(wanted: Sequence[File] | None, parts: Sequence[PartRef]) -> tuple[
     return tuple(own.get(file.id, file) if file.id is not None else file for file in wanted)
 
 
-def misplaced(plan: Sequence[Part], files: int) -> str | None:
-    """What is wrong with a plan for `files` files; None: each of them goes with one part.
+def misplaced(plan: Sequence[Part], message: Send | Edit) -> str | None:
+    """What is wrong with the plan of the message's files; None: each of them goes with one part.
 
     A channel that takes no files names none of them in its plan.
     """
-    places = [place for part in plan for place in part.files]
+    places, files = [place for part in plan for place in part.files], len(message.files or ())
     if sorted(places) == list(range(files)):
         return None
+    if not places and isinstance(message, Edit):
+        return (
+            "the channel takes no files in an edit: its plan names none, kept or new (`Part.files`)"
+        )
     if not places:
         return "the channel takes no files"
     return f"the channel's plan has the places {places} for {files} files"

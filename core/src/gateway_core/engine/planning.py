@@ -198,7 +198,7 @@ class Planner:
             return broken_by(error)
         except Invalid as error:
             return unsupported(str(error))
-        fault = misplaced(plan, len(edit.files or ()))
+        fault = misplaced(plan, edit)
         if fault is None and len(plan) > self._most:
             most = f"at most {self._most} (`max_parts`)"
             fault = f"its text needs {len(plan)} messages beside its files, {most}"

@@ -20,7 +20,6 @@ from gateway_core.contract.envelopes import (
     Send,
 )
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
-from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
@@ -254,7 +253,7 @@ def planned(
     if envelope.files is None:  # an edit keeps the files of its message, if they are known
         envelope = _with_held(envelope)
     plan = (chunk or hooks.chunk)(instance, envelope, "as_asked")
-    return plan, _problems_of_plan(plan, envelope.files or (), most)
+    return plan, _problems_of_plan(plan, envelope, most)
 
 
 def is_long(envelope: Envelope) -> bool:
@@ -278,7 +277,7 @@ async def planned_apart(
     plan, problems = planned(hooks, instance, envelope, most, chunk=note)
     for to_plan in asked:
         plan = await hooks.chunk_apart(instance, to_plan, "as_asked")
-        problems = _problems_of_plan(plan, to_plan.files or (), most)
+        problems = _problems_of_plan(plan, to_plan, most)
     return plan, problems
 
 
@@ -294,12 +293,13 @@ def _too_long(envelope: Send | Edit, longest: int, most: int) -> list[Problem]:
     )
 
 
-def _problems_of_plan(plan: Sequence[Part], files: Sequence[File], most: int) -> list[Problem]:
+def _problems_of_plan(plan: Sequence[Part], message: Send | Edit, most: int) -> list[Problem]:
+    files = message.files
     if not files and len(plan) == 1 and not plan[0].files:  # the common case
         return []
     fault = None
     if files or any(part.files for part in plan):
-        fault = misplaced(plan, len(files))
+        fault = misplaced(plan, message)
     if not plan:
         return [Problem("text", "leaves nothing to send")]
     if fault is not None:

@@ -18,12 +18,14 @@ from gateway_core.contract.instances import Instance
 from gateway_core.deliveries.step_files import misplaced
 from gateway_core.outboxes.stored_bytes import digest_of_bytes
 from gateway_core.plugins.front import ChannelHooks
+from gateway_core.submission.preview import planned
 from gateway_core.testing.channel_contract.making import Making
 from gateway_core.testing.channel_contract.wire import Trial, Unsupported, Wire
 
 PIECE = 1 << 16
 """Bytes that an upload of these tests gives at once."""
 PIECES = 24
+MOST_PARTS = 100
 AHEAD = 1 << 19
 """Bytes that a client may have read but not sent yet."""
 
@@ -88,7 +90,7 @@ class FilesContract(Making):
         plan = hooks.chunk(instance, send, "as_asked")
         if not any(part.files for part in plan):
             return  # core refuses them
-        fault = misplaced(plan, count)
+        fault = misplaced(plan, send)
         assert fault is None, f"{fault}: each file goes with one part, once (`Part.files`)"
         async with self._trying(hooks, instance) as trial:
             for number, part in enumerate(plan):
@@ -96,6 +98,23 @@ class FilesContract(Making):
                 key = f"{attempt.key[:-1]}{number}"
                 of_part = {at: (files[at], sources[at]) for at in part.files}
                 await _send_files(trial, attrs.evolve(attempt, key=key), of_part)
+
+    @pytest.mark.usefixtures("editing")
+    def test_an_edit_of_the_text_keeps_the_files(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """`chunk` names the files that the message has in the plan of an edit as well."""
+        file = _file(0, *_sources(1, 0))
+        send = self._send("hello", files=(file,))
+        if hooks.validate(instance, send) or misplaced(
+            hooks.chunk(instance, send, "as_asked"), send
+        ):
+            return  # the channel takes no files
+        there = PartRef(message_id="1", files=(attrs.evolve(file, id="1"),))
+        edit = self._edit_of(there)
+        _, problems = planned(hooks, instance, edit, MOST_PARTS)
+        faults = [problem for problem in problems if problem.place == "files"]
+        assert not faults, faults
 
     @pytest.mark.usefixtures("editing")
     async def test_the_files_of_an_edit_go_out_or_are_refused(
@@ -107,19 +126,7 @@ class FilesContract(Making):
         async with self._trying(hooks, instance) as trial:
             attempt = self._attempt("send", part=self._part(hooks, instance))
             message_id = (await trial.make(attempt, "a message")).message_id
-            ref = MessageRef(
-                instance_id="contract",
-                external_room_id=self.room,
-                envelope_id="0" * 30,
-                parts=(PartRef(message_id=message_id or "1"),),
-            )
-            edit = Edit(
-                instance_id="contract",
-                external_room_id=self.room,
-                target=ref,
-                text="hello",
-                files=(file,),
-            )
+            edit = self._edit_of(PartRef(message_id=message_id or "1"), files=(file,))
             if hooks.validate(instance, edit):
                 return
             first, *_ = hooks.chunk(instance, edit, "as_asked")
@@ -128,6 +135,21 @@ class FilesContract(Making):
                 attempt = attrs.evolve(attempt, message_id=message_id)
                 with suppress(Unsupported):
                     await _send_files(trial, attempt, {0: (file, source)})
+
+    def _edit_of(self, part: PartRef, **fields: Any) -> Edit:
+        ref = MessageRef(
+            instance_id="contract",
+            external_room_id=self.room,
+            envelope_id="0" * 30,
+            parts=(part,),
+        )
+        return Edit(
+            instance_id="contract",
+            external_room_id=self.room,
+            target=ref,
+            text="hello",
+            **fields,
+        )
 
 
 async def _send_files(
