@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from gateway_core.accounts.sessions import Sessions
 from gateway_core.authors import TransportError
@@ -61,6 +62,25 @@ async def test_who_is_cancelled_as_it_opens_takes_it_from_nobody(autojump_clock,
             await sessions.acquire()
     await trio.sleep(30)
     assert [("open", 5), ("closed", 75)] == hooks.log
+
+
+async def test_an_error_in_the_session_s_nursery_is_told_without_the_nursery(
+    autojump_clock, hooks, sessions
+):
+    @asynccontextmanager
+    async def in_a_nursery():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+            await trio.sleep_forever()
+            yield
+
+    async def fail():
+        raise OSError("no such host")
+
+    hooks._session = in_a_nursery
+    with capture_logs() as lines, pytest.raises(OSError, match=r"^no such host$"):
+        await sessions.acquire()
+    assert ["OSError: no such host"] == [line["error"] for line in lines]
 
 
 async def test_whose_session_does_not_open_uses_none(autojump_clock, hooks, sessions):

@@ -61,6 +61,24 @@ async def test_an_async_hook_that_raises_touches_its_envelope_alone(
         assert all(p.restarts == 0 for p in gateway.statistics().partitions)
 
 
+async def test_a_refusal_in_an_adapter_s_nursery_is_what_it_is_without_the_nursery(
+    engine, say, autojump_clock
+):
+    """`classify_error` gets the platform's error itself, however many nurseries it left."""
+
+    async def refuse() -> None:
+        raise Failure(Verdict(error_class="non_retryable", reason="room_gone", raw="no room"))
+
+    async def in_nurseries(_) -> None:
+        async with trio.open_nursery(), trio.open_nursery() as nursery:
+            nursery.start_soon(refuse)
+
+    channel = FakeChannel(script=in_nurseries)
+    async with engine(channel) as gateway:
+        receipt = await gateway.send("bot", "r", "x", raises=False)
+    assert (Reason.ROOM_GONE, "no room") == (receipt.verdict.reason, receipt.verdict.raw)
+
+
 async def test_a_group_that_the_attempts_own_timeout_made_is_a_timeout(engine, say, autojump_clock):
     """A hook's nursery joins the Cancelled of our deadline with an error of its clean-up."""
 

@@ -567,7 +567,8 @@ class Stray(BaseException):
         (ValueError("boom"), "raised ValueError: boom"),
         (Stray("boom"), "raised RuntimeError: Stray: boom"),
         (ExceptionGroup("two", [ValueError("a"), KeyError("b")]), "raised ExceptionGroup: two"),
-        (BaseExceptionGroup("two", [Stray("a")]), "raised RuntimeError: BaseExceptionGroup: two"),
+        (ExceptionGroup("one", [ExceptionGroup("", [ValueError("a")])]), "raised ValueError: a"),
+        (BaseExceptionGroup("one", [Stray("a")]), "raised RuntimeError: Stray: a"),
     ],
     ids=lambda value: type(value).__name__,
 )

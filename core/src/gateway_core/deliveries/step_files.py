@@ -120,9 +120,8 @@ def misplaced(plan: Sequence[Part], message: Send | Edit) -> str | None:
     if sorted(places) == list(range(files)):
         return None
     if not places and isinstance(message, Edit):
-        return (
-            "the channel takes no files in an edit: its plan names none, kept or new (`Part.files`)"
-        )
+        named = "its plan names none, kept or new (`Part.files`)"
+        return f"the channel takes no files in an edit: {named}"
     if not places:
         return "the channel takes no files"
     return f"the channel's plan has the places {places} for {files} files"

@@ -22,8 +22,9 @@ attrs generates has no name."""
 def stopped(error: BaseException) -> Exception:
     """Return a hook's error as an `Exception`; an error that must pass is raised again.
 
-    If a group has errors that must pass, they are raised and the rest is dropped. Any other
-    `BaseException` is wrapped, since no code above a hook may see it.
+    If a group has errors that must pass, they are raised and the rest is dropped. A group of one
+    error, such as a nursery raises, is that error. Any other `BaseException` is wrapped, since no
+    code above a hook may see it.
     """
     if isinstance(error, PASSING):
         raise error
@@ -31,6 +32,7 @@ def stopped(error: BaseException) -> Exception:
         passing, _ = error.split(PASSING)
         if passing is not None:
             raise passing
+        error = _unwrapped(error)
     if isinstance(error, Exception):
         return error
     return RuntimeError(f"{type(error).__name__}: {error}")
