@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import trio
 import trio.lowlevel
+from structlog.testing import capture_logs
 
 from gateway_core import (
     Disposition,
@@ -23,6 +24,7 @@ from gateway_core import (
     Verdict,
 )
 from gateway_core.authors import Answer, Traits, hookimpl
+from gateway_core.plugins.boundary import exit_in
 from gateway_core.testing import EPOCH, Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 
@@ -42,10 +44,11 @@ def cancelled() -> trio.Cancelled:
     [
         ValueError("broken"),
         Stray("stray"),
+        GeneratorExit(),
         ExceptionGroup("several", [ValueError("one"), KeyError("two")]),
         BaseExceptionGroup("several", [Stray("one"), ValueError("two")]),
     ],
-    ids=["exception", "stray", "group", "base_group"],
+    ids=["exception", "stray", "closing", "group", "base_group"],
 )
 async def test_an_async_hook_that_raises_touches_its_envelope_alone(
     engine, say, error, autojump_clock
@@ -187,6 +190,61 @@ async def test_what_stops_the_program_passes_through_every_boundary(say, passing
     with pytest.raises(passing):
         async with open_test_gateway(channel) as gateway:
             await gateway.send("bot", "r", "x")
+
+
+class _Leaving(FakeChannel):
+    """A channel with one hook that ends the program."""
+
+    def __init__(self, hook: str, error: BaseException) -> None:
+        super().__init__(script=self._script)
+        self.hook, self.error = hook, error
+
+    def _maybe(self, hook: str):
+        if hook == self.hook:
+            raise self.error
+
+    async def _script(self, _):
+        self._maybe("send")
+        raise ValueError("unknown to the channel")
+
+    @hookimpl
+    def classify_error(self):
+        self._maybe("classify_error")
+
+    @hookimpl
+    def rewrite(self):
+        self._maybe("rewrite")
+
+    @hookimpl
+    def after_attempt(self):
+        self._maybe("after_attempt")
+
+    @hookimpl
+    @asynccontextmanager
+    async def open_session(self):
+        self._maybe("open_session")
+        yield
+
+
+IN_A_GROUP = BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [SystemExit(4)])])
+
+
+@pytest.mark.parametrize("error", [SystemExit(4), IN_A_GROUP], ids=["alone", "in a group"])
+@pytest.mark.parametrize(
+    "hook", ["send", "classify_error", "rewrite", "after_attempt", "open_session"]
+)
+async def test_the_hook_that_ends_the_program_is_named_in_the_log(hook, error, autojump_clock):
+    """Who looks for the reason why all accounts stopped finds the plugin."""
+    with capture_logs() as lines, pytest.raises(BaseException) as caught:  # noqa: PT011 - a group too
+        async with open_test_gateway(_Leaving(hook, error)) as gateway:
+            await gateway.send("bot", "r", "x")
+    assert exit_in(caught.value) is not None
+    [line] = [line for line in lines if line.get("error") == "SystemExit"]
+    assert ("_Leaving", hook, "hook_failed") == (
+        line["plugin"],
+        line["hook"],
+        line["event"].removeprefix("gateway."),
+    )
 
 
 async def test_in_a_group_too(say, autojump_clock):

@@ -566,6 +566,7 @@ class Stray(BaseException):
     [
         (ValueError("boom"), "raised ValueError: boom"),
         (Stray("boom"), "raised RuntimeError: Stray: boom"),
+        (GeneratorExit(), "raised RuntimeError: GeneratorExit: "),
         (ExceptionGroup("two", [ValueError("a"), KeyError("b")]), "raised ExceptionGroup: two"),
         (ExceptionGroup("one", [ExceptionGroup("", [ValueError("a")])]), "raised ValueError: a"),
         (BaseExceptionGroup("one", [Stray("a")]), "raised RuntimeError: Stray: a"),
@@ -580,7 +581,7 @@ def test_an_exception_of_a_sync_hook_stops_here(error, text):
     assert {("Post", "chunk"): 1} == hooks.failures
 
 
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_what_belongs_to_the_program_passes(kind):
     with pytest.raises(kind):
         bound(chunk=raises(kind())).chunk(INSTANCE, SEND, "as_asked")

@@ -12,7 +12,8 @@ import trio
 from gateway_core.contract.errors import GatewayError, HookContractError
 
 PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""These exceptions stop the program or the task, so no caller of a hook may catch them."""
+"""These exceptions stop the program or the task, so no caller of a hook may catch them. Signal
+handlers raise them in whatever code is running, which may be a hook's."""
 
 _NOT_THE_PLUGIN = sys.stdlib_module_names | {"", "attrs", "attr", "gateway_core", "pluggy", "trio"}
 """Top-level modules in whose lines a plugin's author finds no mistake of the plugin; the code that
@@ -35,7 +36,19 @@ def stopped(error: BaseException) -> Exception:
         error = _unwrapped(error)
     if isinstance(error, Exception):
         return error
+    return wrapped(error)
+
+
+def wrapped(error: BaseException) -> Exception:
+    """An `Exception` that names an error which is none."""
     return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def exit_in(error: BaseException) -> SystemExit | None:
+    """The `SystemExit` that the error is, or has in its group; None: there is none."""
+    while isinstance(error, BaseExceptionGroup):
+        error = (error.subgroup(SystemExit) or error).exceptions[0]
+    return error if isinstance(error, SystemExit) else None
 
 
 async def pass_on(error: BaseException) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from gateway_core.contract.envelopes import repeated
 from gateway_core.plugins import defaults
+from gateway_core.plugins.boundary import wrapped
 
 Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
 Report: TypeAlias = Callable[[Any, float], None]
@@ -159,6 +160,8 @@ def in_steps(performing: Any, slow: Callable[[float], None]) -> Generator[Any, A
             asked = performing.send(value) if thrown is None else performing.throw(thrown)
         except StopIteration as done:
             return done.value
+        except GeneratorExit as own:  # nobody closes the coroutine here
+            raise wrapped(own) from own
         finally:
             value = thrown = None
             took = perf_counter() - begun
@@ -174,13 +177,20 @@ def in_steps(performing: Any, slow: Callable[[float], None]) -> Generator[Any, A
 
 
 class SessionInSteps(AbstractAsyncContextManager[Any]):
-    """A session that is opened and closed step by step."""
+    """A session that is opened and closed step by step.
+
+    raised  called with each error of its opening and closing
+    """
 
     def __init__(
-        self, session: AbstractAsyncContextManager[Any], slow: Callable[[float], None]
+        self,
+        session: AbstractAsyncContextManager[Any],
+        slow: Callable[[float], None],
+        raised: Callable[[BaseException], None],
     ) -> None:
         self._session = session
         self._slow = slow
+        self._raised = raised
 
     async def __aenter__(self) -> Any:
         return await self._step_by_step(self._session.__aenter__())
@@ -196,4 +206,8 @@ class SessionInSteps(AbstractAsyncContextManager[Any]):
 
     async def _step_by_step(self, awaited: Any) -> Any:
         """Await step by step, or at once if it is an awaitable other than a coroutine."""
-        return await (in_steps(awaited, self._slow) if hasattr(awaited, "send") else awaited)
+        try:
+            return await (in_steps(awaited, self._slow) if hasattr(awaited, "send") else awaited)
+        except BaseException as error:
+            self._raised(error)
+            raise

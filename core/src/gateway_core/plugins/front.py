@@ -47,7 +47,6 @@ from gateway_core.contract.instances import Instance, Secret, hidden
 from gateway_core.contract.validators import LONGEST_NAME
 from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Verdict
 from gateway_core.plugins import defaults, usable
-from gateway_core.plugins.boundary import stopped
 from gateway_core.plugins.calling import (
     Frozen,
     SessionInSteps,
@@ -154,7 +153,7 @@ class ChannelHooks(GuardedHooks):
                 if answer is not None and fault is None:
                     envelope = in_its_room(envelope, answer)
             except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-                error = stopped(raised)
+                error = self._stopped("rewrite", plugin, raised, kwargs)
                 raise self._raised("rewrite", plugin, error, kwargs) from error
             if fault is not None:
                 raise self._wrong("rewrite", fault, answer, plugin)
@@ -296,7 +295,8 @@ class ChannelHooks(GuardedHooks):
         session = self._ask("open_session", kinds, {"instance": instance})
         if session is None:
             return None
-        return SessionInSteps(session, self._slow_of["open_session"])
+        ends = partial(self._note_exit, "open_session", self.adapter, kwargs={"instance": instance})
+        return SessionInSteps(session, self._slow_of["open_session"], ends)
 
     async def perform(self, instance: Instance, session: Session, attempt: Attempt) -> Answer:
         """Make the attempt with the hook `send`, `edit`, `delete`, `call` or `stream`.
@@ -307,13 +307,17 @@ class ChannelHooks(GuardedHooks):
         operation = self._performed(attempt)
         frozen, slow = self._frozen[operation], self._slow_of[operation]
         kwargs = {"instance": instance, "session": session, "attempt": attempt}
-        if attempt.number == 1:
-            performing = frozen(kwargs)
-            del kwargs  # while many attempts are under way, each object counts
-            answer = await in_steps(performing, slow)
-        else:
-            with repeating():
-                answer = await in_steps(frozen(kwargs), slow)
+        try:
+            if attempt.number == 1:
+                performing = frozen(kwargs)
+                del kwargs  # while many attempts are under way, each object counts
+                answer = await in_steps(performing, slow)
+            else:
+                with repeating():
+                    answer = await in_steps(frozen(kwargs), slow)
+        except BaseException as raised:
+            self._note_exit(_hook_of(operation), self.adapter, raised, {"instance": instance})
+            raise
         if not isinstance(answer, Answer):
             raise self._wrong(_hook_of(operation), "Answer", answer)
         return answer if usable.is_plain(answer) else self._usable(_hook_of(operation), answer)
@@ -363,8 +367,12 @@ class ChannelHooks(GuardedHooks):
         return answer
 
     async def _asked(self, name: str, instance: Instance, session: Session) -> Any:
-        asked = self._frozen[name]({"instance": instance, "session": session})
-        return await in_steps(asked, self._slow_of[name])
+        kwargs = {"instance": instance, "session": session}
+        try:
+            return await in_steps(self._frozen[name](kwargs), self._slow_of[name])
+        except BaseException as raised:
+            self._note_exit(name, self.adapter, raised, kwargs)
+            raise
 
     def classify_error(self, instance: Instance, attempt: Attempt, error: Exception) -> Verdict:
         """What the error means; if the hook fails, core's own answer."""

@@ -17,7 +17,7 @@ from gateway_core.contract.envelopes import ANSWER, REVISE, UPLOAD
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.instances import Instance, hidden
 from gateway_core.plugins import defaults
-from gateway_core.plugins.boundary import cause_of, place_in_plugin, stopped
+from gateway_core.plugins.boundary import cause_of, exit_in, place_in_plugin, stopped, wrapped
 from gateway_core.plugins.calling import SLOW, Collections, Frozen, freeze, impls_of, timed
 from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
@@ -91,8 +91,9 @@ class GuardedHooks:
         try:
             answer = (asked or self._frozen[name])(kwargs)
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-            error = stopped(raised)
-            raise self._raised(name, self._culprit(error), error, kwargs) from error
+            plugin = self._culprit(raised)
+            error = self._stopped(name, plugin, raised, kwargs)
+            raise self._raised(name, plugin, error, kwargs) from error
         if not isinstance(answer, kind) or isinstance(answer, str):
             raise self._wrong(name, _words(kind), answer)
         return answer
@@ -112,7 +113,8 @@ class GuardedHooks:
                 given = [kwargs[key] for key in impl.argnames]
                 answers.append((plugin, timed(impl.plugin, impl.function, given, slow)))
             except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-                self._note_raised(name, plugin, stopped(raised), kwargs)
+                error = self._stopped(name, plugin, raised, kwargs)
+                self._note_raised(name, plugin, error, kwargs)
         return answers
 
     def _ask_each(
@@ -140,6 +142,23 @@ class GuardedHooks:
 
     # -- what went wrong
 
+    def _stopped(
+        self, hook: str, plugin: str, raised: BaseException, kwargs: Mapping[str, Any]
+    ) -> Exception:
+        """The error of a sync hook as an `Exception`; one that must pass is raised again."""
+        if isinstance(raised, GeneratorExit):  # the hook's own: no coroutine is closed in a call
+            return wrapped(raised)
+        self._note_exit(hook, plugin, raised, kwargs)
+        return stopped(raised)
+
+    def _note_exit(
+        self, hook: str, plugin: str, raised: BaseException, kwargs: Mapping[str, Any]
+    ) -> None:
+        """Log which hook ends the program, and with it the work of all accounts."""
+        ends = exit_in(raised)
+        if ends is not None:
+            self._note_raised(hook, plugin, ends, kwargs)
+
     def _raised(
         self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
     ) -> HookContractError:
@@ -158,7 +177,7 @@ class GuardedHooks:
         return HookContractError(hook=hook, plugin=plugin, text=text)
 
     def _note_raised(
-        self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
+        self, hook: str, plugin: str, error: BaseException, kwargs: Mapping[str, Any]
     ) -> None:
         text = _hidden(self.privacy.error(cause_of(error)), kwargs)
         self._note(hook, plugin, text, place_in_plugin(error))

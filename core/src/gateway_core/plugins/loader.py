@@ -18,7 +18,7 @@ from gateway_core.contract.instances import Secret
 from gateway_core.contract.problems import CheckedSettings, meant
 from gateway_core.contract.validators import must_be
 from gateway_core.plugins import defaults
-from gateway_core.plugins.boundary import place_in_plugin, stopped
+from gateway_core.plugins.boundary import place_in_plugin
 from gateway_core.plugins.calling import Collections
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.inspection import (
@@ -92,8 +92,10 @@ def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
         distribution = f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
         try:
             module = point.load()
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:  # noqa: BLE001 - a stranger's import may raise anything
-            text = f"cannot be imported: {type(error).__name__}: {stopped(error)}{_place(error)}"
+            text = f"cannot be imported: {type(error).__name__}: {error}{_place(error)}"
             problems.append(Problem(f"{point.name} ({distribution})", text))
             continue
         channel = point.name if point.group == ADAPTER_GROUP else None
