@@ -252,6 +252,18 @@ async def test_an_empty_one_is_refused_and_nothing_is_sent(autojump_clock):
     assert channel.made == []
 
 
+async def test_one_that_is_empty_at_the_end_leaves_no_message(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        with pytest.raises(DeliveryError):  # noqa: PT012 - a block is looked at
+            async with gateway.stream(("bot", "room")) as out:
+                await say(out, "half an answer")
+                await trio.sleep(3)
+                out.replace("")
+    assert ["send", "delete"] == [made.attempt.operation for made in channel.made]
+    assert Disposition.CANCELLED is out.receipt.disposition
+
+
 @pytest.mark.parametrize(
     ("on_error", "left", "ending"),
     [
