@@ -17,7 +17,10 @@ PAGES = (
     "README.md",
     "docs/tutorial/first-bot.md",
     "docs/tutorial/first-message.md",
+    "docs/how-to/asyncio.md",
     "docs/how-to/embed.md",
+    "docs/how-to/operate.md",
+    "docs/how-to/stream-an-answer.md",
 )
 
 
