@@ -8,9 +8,13 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import apsw
 import pytest
+import trio
 
 from gateway_contrib.cli.ending import LONGEST, one_line, printable
+from gateway_contrib.sqlite import SqliteOutbox
+from gateway_contrib.sqlite.schema import APPLICATION_ID
 
 CHANNELS = ("discord", "slack", "telegram")
 
@@ -88,6 +92,42 @@ def test_check_says_that_the_outbox_has_no_folder_here(program, tmp_path):
     assert f"gateway: on this machine, outbox {outbox} cannot be opened: its folder is" in said
     outbox.parent.mkdir()
     assert (0, out, []) == program("check", "kept.toml")
+
+
+@pytest.mark.parametrize("kind", ["garbage", "another's", "a later release's"])
+def test_check_says_that_the_outbox_is_none(program, tmp_path, kind):
+    outbox = tmp_path / "outbox.db"
+    if kind == "garbage":
+        outbox.write_text("garbage")
+    else:
+        connection = apsw.Connection(str(outbox))
+        connection.execute("CREATE TABLE theirs (x)")
+        if kind == "a later release's":
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("PRAGMA user_version = 999")
+        connection.close()
+    before = outbox.read_bytes()
+    (tmp_path / "kept.toml").write_text(f'outbox = "sqlite://{outbox}"\n')
+    code, _, [said] = program("check", "kept.toml")
+    assert 0 == code
+    assert f"gateway: on this machine, outbox {outbox} cannot be opened: the file " in said
+    assert (before, [outbox]) == (outbox.read_bytes(), [*tmp_path.glob("outbox*")])
+
+
+async def test_check_beside_an_open_outbox_says_nothing_and_leaves_it_as_it_is(tmp_path):
+    outbox = tmp_path / "outbox.db"
+    (tmp_path / "kept.toml").write_text(f'outbox = "sqlite://{outbox}"\n')
+    program = "from gateway_contrib.cli.app import main; main()"
+    command = [sys.executable, "-c", program, "check", str(tmp_path / "kept.toml")]
+    async with SqliteOutbox(outbox):
+        there = sorted(tmp_path.iterdir())
+        with trio.fail_after(60):
+            ran = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
+        assert (b"", there) == (ran.stderr, sorted(tmp_path.iterdir()))
+    there = sorted(tmp_path.iterdir())
+    with trio.fail_after(60):
+        ran = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
+    assert (b"", there) == (ran.stderr, sorted(tmp_path.iterdir()))
 
 
 def test_check_refuses_a_file_that_says_nothing(program, tmp_path):

@@ -255,13 +255,8 @@ _TELLS = 8
 
 def prepare(connection: apsw.Connection) -> None:
     """Make the tables, or upgrade them. Raises `OutboxError` if the file is no outbox."""
-    version = number(connection, "PRAGMA user_version")
-    mark = number(connection, "PRAGMA application_id")
-    tables = number(connection, "SELECT count(*) FROM sqlite_schema")
-    if mark != APPLICATION_ID and tables:
-        raise OutboxError("the file is a database, but not an outbox of this gateway")
-    check_version(connection)
-    _bring_up_to_date(connection, version)
+    check_kind(connection)
+    _bring_up_to_date(connection, number(connection, "PRAGMA user_version"))
     lacking = _all_names() - _names(connection)
     if lacking:
         raise OutboxError(f"the file is damaged: it lacks {', '.join(sorted(lacking))}")
@@ -297,6 +292,15 @@ def _all_names() -> frozenset[str]:
 def _names(connection: apsw.Connection) -> frozenset[str]:
     """The names of the file's tables and indexes."""
     return frozenset(name for (name,) in connection.execute("SELECT name FROM sqlite_schema"))
+
+
+def check_kind(connection: apsw.Connection) -> None:
+    """Raises `OutboxError` if the file is no outbox, or one that this release cannot use."""
+    mark = number(connection, "PRAGMA application_id")
+    tables = number(connection, "SELECT count(*) FROM sqlite_schema")
+    if mark != APPLICATION_ID and tables:
+        raise OutboxError("the file is a database, but not an outbox of this gateway")
+    check_version(connection)
 
 
 def check_version(connection: apsw.Connection) -> None:

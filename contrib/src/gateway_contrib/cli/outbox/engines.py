@@ -46,15 +46,22 @@ class Stored:
 
     @property
     def misplaced(self) -> str:
-        """Why no file of an outbox can be opened at the path, on this machine; empty: it can."""
+        """Why no outbox can be opened at the path, on this machine; empty: it can.
+
+        The outbox's keys are not tried.
+        """
         if self.path is None:
             return ""
         from gateway_contrib.sqlite.failing import typed  # noqa: PLC0415 - an extra
-        from gateway_contrib.sqlite.files.opening import check_place  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.files.opening import (  # noqa: PLC0415 - an extra
+            check_file,
+            check_place,
+        )
 
         try:
             with typed("cannot be opened", self.path):
                 check_place(self.path)
+                check_file(self.path)
         except OutboxError as error:
             return str(error)
         return ""

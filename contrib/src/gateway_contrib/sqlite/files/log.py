@@ -8,7 +8,7 @@ if the file, read without the log, has one of the two tokens.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
@@ -45,16 +45,20 @@ def seal_without_log(path: Path) -> bytes | None:
     No connection of this process may have the file open, since closing this one drops SQLite's
     locks.
     """
-    name = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-    with suppress(apsw.Error):
-        connection = apsw.Connection(f"file:{name}?immutable=1", flags=flags)
-        try:
-            seal: bytes | None = connection.execute("SELECT token FROM seal").get
-        finally:
-            connection.close()
+    with suppress(apsw.Error), closing(without_log(path)) as connection:
+        seal: bytes | None = connection.execute("SELECT token FROM seal").get
         return seal
     return None
+
+
+def without_log(path: Path) -> apsw.Connection:
+    """A connection that reads the file without its log, and takes no lock. It changes nothing.
+
+    No other connection of this process may have the file open, as for `seal_without_log`.
+    """
+    name = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    return apsw.Connection(f"file:{name}?immutable=1", flags=flags)
 
 
 def check_log(connection: apsw.Connection, path: Path, without: bytes | None) -> None:

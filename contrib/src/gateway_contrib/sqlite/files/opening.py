@@ -5,16 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
 
 from gateway_contrib.sqlite.failing import BUSY, failed, typed
-from gateway_contrib.sqlite.files.log import check_log, has_log, log_of, seal_without_log
+from gateway_contrib.sqlite.files.log import (
+    check_log,
+    has_log,
+    log_of,
+    seal_without_log,
+    without_log,
+)
 from gateway_contrib.sqlite.files.ownership import Ownership
-from gateway_contrib.sqlite.schema import APPLICATION_ID, check_beside, number, prepare
+from gateway_contrib.sqlite.schema import APPLICATION_ID, check_beside, check_kind, number, prepare
 from gateway_core.outboxes import OutboxError
 
 _BESIDE = ("-wal", "-shm", ".owner", ".bytes")
@@ -54,6 +60,16 @@ def check_place(path: Path) -> None:
         beside = path.with_name(path.name + part)
         if beside.exists():
             _may(beside, "what belongs to it is read-only for", path)
+
+
+def check_file(path: Path) -> None:
+    """Raises an error if the file there is no outbox that this release opens. Changes nothing.
+
+    No connection of this process may have the file open.
+    """
+    if path.exists():
+        with closing(without_log(path.resolve())) as connection:
+            _telling_path(check_kind, connection, path)
 
 
 def _may(what: Path, else_: str, path: Path) -> None:
@@ -101,7 +117,7 @@ def connect(path: Path, *, synchronous: str) -> apsw.Connection:
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA secure_delete = ON")  # what an erasure removes leaves no trace
         _log_ahead(connection, path)
-        _prepare(connection, path)
+        _telling_path(prepare, connection, path)
     return connection
 
 
@@ -149,8 +165,10 @@ def _log_ahead(connection: apsw.Connection, path: Path) -> None:
         )
 
 
-def _prepare(connection: apsw.Connection, path: Path) -> None:
+def _telling_path(
+    check: Callable[[apsw.Connection], None], connection: apsw.Connection, path: Path
+) -> None:
     try:
-        prepare(connection)
+        check(connection)
     except OutboxError as error:
         raise OutboxError(f"outbox {path} cannot be opened: {error}") from None
