@@ -366,6 +366,21 @@ def test_a_channel_that_nobody_serves_is_told_with_those_that_are():
     assert {"fake", "post"} <= set(text.rpartition(": ")[2].split(", "))
 
 
+@pytest.mark.parametrize(
+    ("channel", "end"),
+    [
+        ("pigeon", "; is gateway-plugin-pigeon installed?"),
+        ("telegrm", "; did you mean 'telegram'?"),
+        ("Carrier pigeon", ", telegram"),
+        ("../x", ", telegram"),
+    ],
+)
+def test_a_channel_that_nobody_serves_is_told_with_its_package(channel, end):
+    """By the name that such packages have, if no installed channel is meant."""
+    ((_, text),) = mistakes({"instances": {"a": {"channel": channel}}})
+    assert text.endswith(end)
+
+
 def test_settings_of_a_class_that_cannot_be_read_are_their_plugin_s_mistake():
     class Settings:
         pass

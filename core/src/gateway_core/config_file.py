@@ -263,7 +263,7 @@ class _Reader:
         if not isinstance(channel, str) or channel not in hooks:
             served = ", ".join(sorted(hooks)) or "none"
             text = f"no plugin serves channel {channel!r}; installed: {served}"
-            text += absent() or meant(str(channel), hooks)
+            text += absent() or meant(str(channel), hooks) or _package_of(channel)
             raise ConfigError([Problem(f"{place}.channel", text)])
         kind = hooks[channel].settings_type
         if kind is not None and not (attrs.has(kind) or is_dataclass(kind)):
@@ -346,6 +346,12 @@ def _file(name: object) -> str:
         if _LIKE_A_TOKEN.fullmatch(name)
         else repr(name)
     )
+
+
+def _package_of(channel: object) -> str:
+    """Ask for the package that usually serves the channel, as the end of a sentence; or nothing."""
+    named = isinstance(channel, str) and re.fullmatch("[a-z][a-z0-9-]*", channel)
+    return f"; is gateway-plugin-{channel} installed?" if named else ""
 
 
 def _no_channel(fields: Mapping[str, Any], place: str) -> list[Problem]:
