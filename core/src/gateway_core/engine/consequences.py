@@ -114,7 +114,9 @@ class Consequences:
         down = retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE
         vain = down and harmless and _is_out_of_order(step, verdict, health)
         if down:
-            step.meet_outage(failed.now, health.worked_at)
+            # A stream goes on with another text, which may pass, so that it does not wait longer.
+            alone = failed.delivery.growth is None
+            step.meet_outage(failed.now, health.worked_at if alone else -1)
         if retryable and not changes and not failed.limited and not vain:
             step.spend()
         if verdict.dispatched == "unknown":
