@@ -425,13 +425,18 @@ async def test_an_end_is_stored_whatever_its_result_is(path, number):
         assert {} == (await outbox.overview()).unfinished
 
 
-async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
+class Word(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("odd", ["\ud800", Word("w")], ids=["lone surrogate", "another class"])
+async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path, odd):
     """Nor is a batch written that no file takes: later ones wait for it."""
     async with kept_at(path) as outbox:
         entry = entry_of()
         await outbox.append(entry, lambda: None)
-        record = StepRecord(serial=0, number=1, outcome="delivered", message_id="\ud800\x00")
-        shape = StepShape(kind="edit", serial=0, message_id="\ud800", extra={"a": "\ud800"})
+        record = StepRecord(serial=0, number=1, outcome="delivered", message_id=odd + "\x00")
+        shape = StepShape(kind="edit", serial=0, message_id=odd, extra={"a": odd})
         told = {
             "withdraw": ("018bcfe5680000ffff000000000000",),
             "entered": (entry.id, 7),
@@ -439,13 +444,13 @@ async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
             "replanned": (entry.id, [shape]),
             "attempt_ended": (entry.id, record),
             "acknowledged": (entry.id, record),
-            "moved": ("bot", "r\ud800", "\ud800"),
-            "closed": ("bot", "call:\ud800", 9.0, 1.0),
-            "answered": (Request(kind="discard", number=1), "no \ud800"),
-            "grew": (entry.id, "\ud800", 1),
+            "moved": ("bot", "r" + odd, odd),
+            "closed": ("bot", "call:" + odd, 9.0, 1.0),
+            "answered": (Request(kind="discard", number=1), odd),
+            "grew": (entry.id, odd, 1),
             "paused": ("no id", True),
             "cancelled": (entry.id,),
-            "release": ("bot\ud800", 9.0, [Standing(names=("\ud800",))]),
+            "release": ("bot" + odd, 9.0, [Standing(names=(odd,))]),
         }
         assert {*NEVER_RAISE} - {"finished"} == set(told)
         for name, arguments in told.items():

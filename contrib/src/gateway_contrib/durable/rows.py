@@ -85,10 +85,13 @@ _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["ver
 
 
 def encode(value: Any) -> str:
-    """The value as JSON. A lone surrogate, which no file can store, becomes `?`."""
+    """The value as JSON. A lone surrogate, which no file can store, becomes `?`.
+
+    `json` also writes texts and numbers of a class of their own.
+    """
     try:
         return _encode(value).decode()
-    except UnicodeEncodeError:
+    except (TypeError, UnicodeEncodeError):
         return clean(json.dumps(value, ensure_ascii=False))
 
 
