@@ -5,13 +5,17 @@ from typing import Any, NamedTuple
 
 import attrs
 import pytest
+import trio
+from structlog.testing import capture_logs
 
-from gateway_contrib.sqlite import SqliteOutbox
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import (
+    Button,
     Call,
     Delete,
     Edit,
     Instance,
+    Invalid,
     KeyRef,
     MessageRef,
     Part,
@@ -19,7 +23,7 @@ from gateway_core import (
     Send,
     preview,
 )
-from gateway_core.submission.plain import plain
+from gateway_core.plugins.plain import plain
 from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway, virtual_wall
 
 
@@ -56,6 +60,8 @@ EXTRA = {
     Escaped("a"): [Single(1.5), (Whole(3), {"b": Escaped("c")})],
     "pair": Pair(1, Escaped("x")),
 }
+CYCLE = {}
+CYCLE["again"] = CYCLE
 PLAIN = {"a": [1.5, (3, {"b": "c"})], "pair": (1, "x")}
 TEXT = Escaped("Tom & <b>")
 PLACE = {"instance_id": Escaped("bot"), "external_room_id": Escaped("room")}
@@ -138,3 +144,60 @@ def test_plain_values_are_equal_to_what_they_are_made_of(value):
 def test_what_is_plain_already_stays_the_same_object(value):
     value = plain(value)
     assert plain(value) is value
+
+
+def file_at(tmp_path):
+    settings = SqliteSettings(in_thread=False)
+    return SqliteOutbox(tmp_path / "o.db", settings, wall_clock=virtual_wall)
+
+
+ROWS = [Button(Escaped("Yes"), Escaped("yes"))]
+TABLE = {Escaped("a"): [Escaped("b"), Whole(3), Single(1.5)]}
+
+
+@pytest.mark.parametrize(
+    ("opened", "finished"),
+    [
+        ({}, {"buttons": ROWS}),
+        ({}, {"extra": TABLE}),
+        ({"buttons": ROWS}, {}),
+        ({"extra": TABLE}, {}),
+        ({"extra": TABLE, "reply_to": Escaped("7"), "thread": Escaped("t")}, {"buttons": ROWS}),
+    ],
+    ids=["last buttons", "last extra", "buttons", "extra", "all"],
+)
+async def test_a_stream_of_texts_of_another_class_is_sent_once(
+    opened, finished, tmp_path, autojump_clock
+):
+    channel = FakeChannel()
+    with capture_logs() as lines:
+        async with (
+            open_test_gateway(channel, outbox=file_at(tmp_path)) as gateway,
+            gateway.stream(("bot", "room"), **opened) as out,
+        ):
+            out.write(Escaped("a < b, "))
+            out.write("c < d")
+            await out.finish(**finished)
+        async with open_test_gateway(channel, outbox=file_at(tmp_path)):
+            await trio.sleep(10)
+    assert [] == [line for line in lines if line["event"] == "gateway.outbox_broke"]
+    assert 1 == len(channel.texts("room"))
+    for made in channel.made:
+        assert set(kinds(made.attempt)) <= BARE | {type(made.attempt)}
+    assert "a < b, c < d" == channel.made[-1].attempt.payload["text"]
+
+
+@pytest.mark.parametrize("extra", [{"a": object()}, {1: 2}, [1], CYCLE])
+async def test_fields_that_a_stream_cannot_end_with_are_refused_and_it_goes_on(
+    extra, autojump_clock
+):
+    channel = FakeChannel()
+    async with (
+        open_test_gateway(channel) as gateway,
+        gateway.stream(("bot", "room")) as out,
+    ):
+        out.write("one")
+        with pytest.raises(Invalid, match="extra"):
+            await out.finish(extra=extra)
+        out.write(" two")
+    assert "one two" == channel.made[-1].attempt.payload["text"]

@@ -57,6 +57,7 @@ from gateway_core.plugins.calling import (
     timed,
 )
 from gateway_core.plugins.guarding import PERFORMED_BY, SEQUENCES, GuardedHooks
+from gateway_core.plugins.plain import plain
 from gateway_core.plugins.rewriting import REWRITTEN, in_its_room, rewriting_fault
 from gateway_core.plugins.sharing import WHOLE, shared_limit, shared_report
 
@@ -203,7 +204,7 @@ class ChannelHooks(GuardedHooks):
             return None
         if isinstance(answer, Mapping):
             self._look("buttons", usable.fields_fault, (answer,))
-            return answer
+            return plain(answer)
         self._check_each("buttons", Problem, answer)
         return tuple(answer)
 

@@ -30,9 +30,10 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.problems import problems_in
 from gateway_core.outboxes.journal import Journal
+from gateway_core.plugins.plain import plain
 from gateway_core.streams.open_streams import Streams
 from gateway_core.streams.stream import PLACEHOLDER, OnError, Stream, check_chunks
-from gateway_core.submission.checks import LONGEST_TEXT
+from gateway_core.submission.checks import LONGEST_TEXT, problems_of
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.verbs import check_flag
 
@@ -224,6 +225,8 @@ class Streaming(Answers):
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
+        if not problems_of(envelope):  # otherwise entering the block raises
+            envelope = plain(envelope)
         serving = self._registry.serving.get(name)
         rows = rows_of(() if buttons is None else buttons)
         if serving is not None and rows != ():  # without an account, entering the block raises

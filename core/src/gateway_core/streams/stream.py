@@ -17,10 +17,13 @@ from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.beside.buttons import Buttons, Rows, rows_of
 from gateway_core.contract.envelopes import Delivered, Json, Receipt, Send
 from gateway_core.contract.errors import DeliveryError, GatewayClosed, Invalid, Problem
+from gateway_core.contract.problems import problems_in
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.outboxes.journal import Journal
+from gateway_core.plugins.plain import plain
+from gateway_core.submission.checks import checked
 from gateway_core.submission.door import Door
 from gateway_core.submission.tickets import Ticket, wait_for_end, with_ref
 
@@ -151,13 +154,13 @@ class Stream:
         Raises `Invalid` for a text that cannot be sent, and beyond `max_text` characters.
         """
         check_text(text, len(self._growth.written), self._most)
-        self._growth.write(text)
+        self._growth.write(plain(text))
         self._said()
 
     def replace(self, text: str) -> None:
         """Replace the text. Never waits; raises as `write` does."""
         check_text(text, 0, self._most)
-        self._growth.replace(text)
+        self._growth.replace(plain(text))
         self._said()
 
     def status(self, text: str) -> None:
@@ -167,7 +170,7 @@ class Stream:
         before any text: the stream is then shown by edits. Never waits; raises as `write` does.
         """
         check_text(text, 0, self._most)
-        self._growth.status(text)
+        self._growth.status(plain(text))
         self._said()
 
     def _said(self) -> None:
@@ -203,8 +206,7 @@ class Stream:
         Returns and raises as `Gateway.send` does. Cancelling the call does not withdraw the
         message.
         """
-        if text is not None:
-            check_text(text, 0, self._most)
+        extra = self._checked(text, extra)
         self._asked = True
         while self._first is not None:
             if (joined := await self._first._joined()) is not None:  # noqa: SLF001 - of one kind
@@ -218,15 +220,28 @@ class Stream:
     def _becomes_whole(
         self, text: str | None, extra: Mapping[str, Json] | None, buttons: Buttons | None
     ) -> None:
-        if text is not None:
-            check_text(text, 0, self._most)
+        extra = self._checked(text, extra)
         self._asked = True
         if self._growth.is_open:
             if buttons is not None:
                 had = self._growth.extra
                 extra = self._streams.fields_beside(self._envelope, rows_of(buttons), extra, had)
-            self._growth.finish(text, extra)
+            self._growth.finish(plain(text), extra)
             self._ends()
+
+    def _checked(
+        self, text: str | None, extra: Mapping[str, Json] | None
+    ) -> Mapping[str, Json] | None:
+        """The platform's own fields in plain values. Raises `Invalid` if either cannot be sent."""
+        if text is not None:
+            check_text(text, 0, self._most)
+        if extra is None:
+            return None
+        try:
+            whole = attrs.evolve(self._envelope, extra=extra)
+        except ValueError as error:
+            raise Invalid(problems_in(error)) from None
+        return checked(whole).extra  # type: ignore[union-attr]  # a `Send` stays one
 
     async def _joined(self) -> Delivered | None:
         """The receipt, for a stream that joined this one; None: this one sent nothing.

@@ -38,7 +38,7 @@ from gateway_core.contract.validators import (
     shown,
 )
 from gateway_core.files.checks import are_plain, file_problems
-from gateway_core.submission.plain import plain
+from gateway_core.plugins.plain import plain
 
 ENVELOPES = (Send, Edit, Delete, Call)
 LATEST = 8e9

@@ -30,8 +30,8 @@ from gateway_core.files.looking import seen_at_once
 from gateway_core.plugins.buttons import as_planned, with_buttons
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
+from gateway_core.plugins.plain import plain
 from gateway_core.submission.checks import checked, problems_of
-from gateway_core.submission.plain import plain
 from gateway_core.text.reading.letters import letters
 
 NOWHERE: Mapping[str, str] = MappingProxyType({})
