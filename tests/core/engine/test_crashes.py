@@ -32,6 +32,13 @@ class Stray(BaseException):
     """Neither an `Exception` nor one of the four that must pass."""
 
 
+class Mute(ValueError):
+    """An error whose words cannot be read."""
+
+    def __str__(self) -> str:
+        raise KeyError("words")
+
+
 def cancelled() -> trio.Cancelled:
     return trio.Cancelled._create(source="deadline")
 
@@ -47,8 +54,9 @@ def cancelled() -> trio.Cancelled:
         GeneratorExit(),
         ExceptionGroup("several", [ValueError("one"), KeyError("two")]),
         BaseExceptionGroup("several", [Stray("one"), ValueError("two")]),
+        Mute(),
     ],
-    ids=["exception", "stray", "closing", "group", "base_group"],
+    ids=["exception", "stray", "closing", "group", "base_group", "mute"],
 )
 async def test_an_async_hook_that_raises_touches_its_envelope_alone(
     engine, say, error, autojump_clock
@@ -59,6 +67,7 @@ async def test_an_async_hook_that_raises_touches_its_envelope_alone(
         assert Disposition.REJECTED is broken.disposition
         assert Reason.UNCLASSIFIED is broken.verdict.reason
         assert "unknown" == broken.parts[0].outcome
+        assert 1 == broken.attempts
         assert (await gateway.send("bot", "r", "second")).delivered
         assert (await gateway.send("bot", "other", "third")).delivered
         assert all(p.restarts == 0 for p in gateway.statistics().partitions)

@@ -17,6 +17,7 @@ from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import hidden
+from gateway_core.contract.validators import words_of
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.plugins.boundary import stopped
 
@@ -70,7 +71,7 @@ class Prober:
                     secret = await account.hooks.credentials(account.instance, session)
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
-            said = hidden(f"{type(error).__name__}: {error}", account.instance)
+            said = hidden(words_of(error), account.instance)
             verdict = Verdict(
                 error_class=ErrorClass.FATAL,
                 reason=Reason.UNAUTHORIZED,

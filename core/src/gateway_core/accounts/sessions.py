@@ -17,6 +17,7 @@ import trio
 from gateway_core.contract.errors import TransportError
 from gateway_core.contract.hookspecs import Session
 from gateway_core.contract.instances import Instance, hidden
+from gateway_core.contract.validators import words_of
 from gateway_core.plugins.boundary import stopped
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.telemetry import SESSION_FAILED, log_event
@@ -140,7 +141,7 @@ class OpenSession:
             SESSION_FAILED,
             instance=self._instance.id,
             channel=self._instance.channel,
-            error=hidden(f"{type(error).__name__}: {error}", self._instance),
+            error=hidden(words_of(error), self._instance),
         )
         if not self.ready.is_set():
             self.error = error

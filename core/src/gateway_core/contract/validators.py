@@ -92,6 +92,15 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
+def words_of(error: BaseException) -> str:
+    """The error's class and words; only its class if somebody's `__str__` raises."""
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception:  # noqa: BLE001 - it may raise anything
+        return kind
+
+
 def printable(text: str) -> str:
     """The text on one line and safe for a terminal: control characters are written as escapes."""
     if text.isprintable():

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
 from gateway_core.contract.errors import HookContractError
+from gateway_core.contract.validators import words_of
 from gateway_core.contract.verdicts import Dispatched, ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Grown
@@ -119,7 +120,7 @@ def crashed_by(delivery: Delivery, error: Exception) -> Ending:
     """The ending of a delivery that broke its worker once too often."""
     step = delivery.step
     doubtful = step is not None and step.doubtful
-    words = f"{type(error).__name__}: {error}"
+    words = words_of(error)
     verdict = _verdict(Reason.CRASHED, words, "unknown" if doubtful else "no")
     return Ending(Disposition.CRASHED, verdict)
 

@@ -24,6 +24,7 @@ from gateway_core.contract.errors import (
 )
 from gateway_core.contract.hookspecs import Answer, AttemptReport
 from gateway_core.contract.instances import hidden
+from gateway_core.contract.validators import words_of
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.ending import Ending
 from gateway_core.deliveries.made.attempts import next_attempt
@@ -197,7 +198,7 @@ class Attempts:
         account = running.lane.room.account
         verdict = account.hooks.classify_error(account.instance, running.attempt, error)
         if verdict.reason in _UNKNOWN_TO_ALL:
-            said = hidden(f"{type(error).__name__}: {error}", account.instance)
+            said = hidden(words_of(error), account.instance)
             verdict = Verdict(
                 error_class=ErrorClass.FATAL,
                 reason=Reason.HOOK_ERROR,

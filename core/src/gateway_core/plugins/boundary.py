@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from gateway_core.contract.errors import GatewayError, HookContractError
+from gateway_core.contract.validators import words_of
 
 PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
 """These exceptions stop the program or the task, so no caller of a hook may catch them. Signal
@@ -41,7 +42,7 @@ def stopped(error: BaseException) -> Exception:
 
 def wrapped(error: BaseException) -> Exception:
     """An `Exception` that names an error which is none."""
-    return RuntimeError(f"{type(error).__name__}: {error}")
+    return RuntimeError(words_of(error))
 
 
 def exit_in(error: BaseException) -> SystemExit | None:

@@ -8,6 +8,7 @@ from gateway_core.contract.envelopes import Envelope, Mode, Part
 from gateway_core.contract.errors import TransportError, UnreadableSource
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Traits, hookimpl
+from gateway_core.contract.validators import words_of
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 
 _part = fast_init(Part)
@@ -35,7 +36,7 @@ def classify_error(error: Exception) -> Verdict:
         error_class=ErrorClass.NON_RETRYABLE,
         reason=Reason.UNCLASSIFIED,
         dispatched="unknown",
-        raw=f"{type(error).__name__}: {error}",
+        raw=words_of(error),
     )
 
 

@@ -16,6 +16,7 @@ import attrs
 from gateway_core.contract.envelopes import ANSWER, REVISE, UPLOAD
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.instances import Instance, hidden
+from gateway_core.contract.validators import words_of
 from gateway_core.plugins import defaults
 from gateway_core.plugins.boundary import cause_of, exit_in, place_in_plugin, stopped, wrapped
 from gateway_core.plugins.calling import SLOW, Collections, Frozen, freeze, impls_of, timed
@@ -164,7 +165,7 @@ class GuardedHooks:
     ) -> HookContractError:
         """A `HookContractError` for the plugin's error, which is counted and logged."""
         self._note_raised(hook, plugin, error, kwargs)
-        text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
+        text = _hidden(f"raised {words_of(error)}", kwargs)
         return HookContractError(hook=hook, plugin=plugin, text=text)
 
     def _wrong(

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 from gateway_core.contract.errors import HookContractError
-from gateway_core.contract.validators import is_whole, shown
+from gateway_core.contract.validators import is_whole, shown, words_of
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ def finder(partitions: Sequence[T], named: Strategy) -> Callable[[str, str], T]:
         try:
             number = number_of(instance_id, room)
         except Exception as error:  # an application's code may raise anything
-            raise _wrong(named, f"raised {type(error).__name__}: {error}") from error
+            raise _wrong(named, f"raised {words_of(error)}") from error
         if not is_whole(number):
             raise _wrong(named, f"answered with {shown(number)}, expected a whole number")
         return partitions[number % count]

@@ -15,6 +15,7 @@ import trio
 from gateway_core.config import SourceSettings
 from gateway_core.contract.errors import ConfigError, InstanceSourceError
 from gateway_core.contract.instances import Instance
+from gateway_core.contract.validators import words_of
 from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.plugins.boundary import stopped
 from gateway_core.sourcing.threads import InThread
@@ -64,7 +65,7 @@ class Asking:
             return await answer if isawaitable(answer) else answer
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
-            why = f"it raised {type(error).__name__}: {error}"
+            why = f"it raised {words_of(error)}"
             raise InstanceSourceError(instance_id=instance_id, why=why) from error
 
     def _check(self, instance_id: str, found: object) -> None:

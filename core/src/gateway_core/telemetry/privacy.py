@@ -14,7 +14,7 @@ import attrs
 
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.problems import CheckedSettings
-from gateway_core.contract.validators import flag, one_of, table
+from gateway_core.contract.validators import flag, one_of, table, words_of
 
 Rooms: TypeAlias = Literal["hash", "plain", "none"]
 
@@ -74,7 +74,7 @@ class Privacy:
 
     def error(self, error: BaseException) -> str:
         """An exception of somebody's code; its message is left out if texts are not allowed."""
-        return f"{type(error).__name__}: {error}" if self._texts else type(error).__name__
+        return words_of(error) if self._texts else type(error).__name__
 
 
 def _renamed(raw: str, room: str, name: str) -> str:
