@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Coroutine
+from http import HTTPStatus
 
 import pytest
 import trio
@@ -32,8 +33,8 @@ class Parts(FakeChannel):
     @hookimpl
     def chunk(self, envelope):
         text = envelope.text
-        cuts = range(0, len(text), PART)
-        return [Part(payload={"text": text[at : at + PART]}, span=(at, at + PART)) for at in cuts]
+        spans = [(at, min(at + PART, len(text))) for at in range(0, len(text), PART)]
+        return [Part(payload={"text": text[at:end]}, span=(at, end)) for at, end in spans]
 
 
 def operations(channel, room="room"):
@@ -226,8 +227,9 @@ async def test_where_it_goes_is_checked_as_it_opens(autojump_clock):
                 gateway.stream(no_pair)
         with pytest.raises(Invalid, match="on_error"):
             gateway.stream(("bot", "room"), on_error="explode")
-        with pytest.raises(Invalid, match="max_text"):
-            gateway.stream(("bot", "room"), max_text=0)
+        for number in (0, True, 5.0, 1_000_001):
+            with pytest.raises(Invalid, match="max_text"):
+                gateway.stream(("bot", "room"), max_text=number)
         with pytest.raises(Invalid, match="priority"):
             gateway.stream(("bot", "room"), priority="soon")
         for odd in (None, 5):
@@ -238,6 +240,18 @@ async def test_where_it_goes_is_checked_as_it_opens(autojump_clock):
         with pytest.raises(TypeError, match="async with"):
             await gateway.stream(("bot", "room"))
         assert gateway.statistics().accepted == 0
+
+
+async def test_its_most_characters_may_be_a_number_of_another_class(autojump_clock):
+    most = HTTPStatus(500)
+    async with (
+        open_test_gateway(FakeChannel()) as gateway,
+        gateway.stream(("bot", "room"), max_text=most) as out,
+    ):
+        out.write("a" * 500)
+        with pytest.raises(Invalid, match="has 501 characters, at most 500"):
+            out.write("b")
+        assert (500, int) == (out.max_text, type(out.max_text))
 
 
 async def test_an_empty_one_is_refused_and_nothing_is_sent(autojump_clock):

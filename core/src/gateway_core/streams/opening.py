@@ -29,6 +29,7 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.problems import problems_in
+from gateway_core.contract.validators import is_whole
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.plain import plain
 from gateway_core.streams.open_streams import Streams
@@ -233,7 +234,7 @@ class Streaming(Answers):
             fields = self._streams.fields_beside(envelope, rows, envelope.extra, None)
             envelope = attrs.evolve(envelope, extra=fields)
         shows = None if serving is None else partial(self._begin_typing, serving, address)
-        stream = Stream(self._streams, envelope, on_error, max_text, asked, shows)
+        stream = Stream(self._streams, envelope, on_error, plain(max_text), asked, shows)
         return Opening(stream, chunks)
 
     def _missing(self, where: Any, instance: str | None) -> str | None:
@@ -302,7 +303,7 @@ def _check(on_error: object, most: object) -> None:
     if on_error not in get_args(OnError):
         words = ", ".join(map(repr, get_args(OnError)))
         problems.append(Problem("on_error", f"must be one of {words}, not {on_error!r}"))
-    if type(most) is not int or not 0 < most <= LONGEST_TEXT:
+    if not is_whole(most) or not 0 < most <= LONGEST_TEXT:
         problems.append(Problem("max_text", f"must be 1 to {LONGEST_TEXT}, not {most!r}"))
     if problems:
         raise Invalid(problems)
