@@ -23,6 +23,7 @@ from gateway_core.deliveries.idempotency import fingerprint
 from gateway_core.files.many import ManyFiles
 from gateway_core.groups.pace import Pace, pace_of
 from gateway_core.groups.packed import PackedMembers
+from gateway_core.plugins.plain import plain
 from gateway_core.submission.checks import checked, problems_of
 from gateway_core.submission.preview import accepted_as, asked_for, planned_apart
 
@@ -178,11 +179,12 @@ async def broadcast_of(
         if fault is not None or not isinstance(room, str):
             faults.note(f"rooms.{number}", [Problem("", fault or "must be a text")])
             continue
-        if room in seen:
+        name = plain(room)
+        if name in seen:
             continue
-        seen.add(room)
-        problems = await _add_room(wanted, room, most_parts)
-        faults.note(f"rooms.{number}", _about(room, problems))
+        seen.add(name)
+        problems = await _add_room(wanted, name, most_parts)
+        faults.note(f"rooms.{number}", _about(name, problems))
         if files.failed:
             break
     faults.check()

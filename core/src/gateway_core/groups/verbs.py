@@ -33,6 +33,7 @@ from gateway_core.files.many import ManyFiles
 from gateway_core.groups.job import Job
 from gateway_core.groups.making import GroupDraft, broadcast_of, many_of
 from gateway_core.groups.registry import Groups
+from gateway_core.plugins.plain import plain
 from gateway_core.submission.checks import ENVELOPES, problems_of
 
 _NOTHING: Any = attrs.NOTHING
@@ -171,7 +172,7 @@ class GroupVerbs:
         with FetchedFiles() as fetched:
             files = ManyFiles(self._groups.files, fetched)
             template = await files.fetch(
-                template, partial(account.hooks.validate, account.instance)
+                plain(template), partial(account.hooks.validate, account.instance)
             )
             handed = self._groups.handed_for(template.instance_id)
             if handed is not None and isinstance(rooms, Iterable) and not isinstance(rooms, str):
@@ -259,6 +260,7 @@ class GroupVerbs:
     ) -> Job:
         """Accept the envelopes as a group; the template has the group's key, time and class."""
         drafting, account = self._groups.drafting, self._account_for(template)
+        template = plain(template)
         group, not_before, priority = template.key, template.not_before, template.priority
         deadline = _deadline(self._groups, template, accepted_at)
         most = drafting.config.max_parts
