@@ -10,6 +10,7 @@ from gateway_core import (
     DeliveryError,
     GatewayClosed,
     GatewayConfig,
+    HookContractError,
     IdempotencyConflict,
     Instance,
     Invalid,
@@ -172,6 +173,23 @@ async def test_the_instance_is_the_one_whose_adapter_knows_the_event(autojump_cl
         assert "two" == (await gateway.reply(5, "hello back")).instance_id
         with pytest.raises(UnknownEvent, match="'one', 'two'"):
             await gateway.reply("hello", "hello back")
+
+
+class Numbers(FakeChannel):
+    """Its rooms are numbers, of which it forgets to make texts."""
+
+    @hookimpl
+    def address(self, event):
+        return Address(external_room_id=event) if isinstance(event, int) else None
+
+
+@pytest.mark.parametrize("named", [None, "bot"])
+async def test_an_address_that_no_answer_could_use_is_the_plugin_s_mistake(named, autojump_clock):
+    async with open_test_gateway(Numbers()) as gateway:
+        with pytest.raises(HookContractError, match="Numbers: hook address: answered with Address"):
+            await gateway.reply(5, "hello back", instance=named)
+        with pytest.raises(UnknownEvent):
+            await gateway.reply("hello", "hello back", instance=named)
 
 
 async def test_what_is_no_flag_is_refused(gateway, autojump_clock):

@@ -296,7 +296,7 @@ async def test_what_needs_too_many_messages_or_none_is_refused(engine, say, auto
     async with engine(Letters(), max_parts=3) as gateway:
         with pytest.raises(Invalid, match=r"text: needs 4 messages, at most 3 \(`max_parts`\)"):
             await gateway.submit(say.message(text="abcd"))
-        with pytest.raises(Invalid, match="text: leaves nothing to send"):
+        with pytest.raises(Invalid, match="text: leaves nothing to send on channel 'fake'"):
             await gateway.submit(say.message(text="---"))
         assert 0 == gateway.statistics().accepted
 

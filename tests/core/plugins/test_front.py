@@ -13,6 +13,7 @@ from gateway_core import (
     Address,
     Disposition,
     ErrorClass,
+    File,
     HookContractError,
     Identity,
     Instance,
@@ -21,6 +22,7 @@ from gateway_core import (
     Problem,
     Reason,
     Receipt,
+    Scope,
     Secret,
     Send,
     Verdict,
@@ -34,6 +36,7 @@ from gateway_core.authors import (
     Pressure,
     Traits,
     TransportError,
+    Upload,
     hookimpl,
 )
 from gateway_core.contract.envelopes import repeated
@@ -51,6 +54,31 @@ RECEIPT = Receipt(
     disposition=Disposition.DELIVERED,
 )
 VERDICT = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.PLATFORM_ERROR)
+
+
+class Word(str):
+    __slots__ = ()
+
+
+class Whole(int):
+    pass
+
+
+class Single(float):
+    pass
+
+
+def kinds(value):
+    """The classes of all that a value holds."""
+    yield type(value)
+    if attrs.has(type(value)):
+        value = attrs.asdict(value, recurse=False)
+    if isinstance(value, dict):
+        for item in (*value, *value.values()):
+            yield from kinds(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from kinds(item)
 
 
 class Adapter:
@@ -350,6 +378,71 @@ HUGE = 10**6000
 REPORT = BucketReport(bucket="b", limit=5, remaining=4, reset_after=1.0)
 
 
+@pytest.mark.parametrize("files", [(5,), ["a"], "a", (None,)], ids=repr)
+async def test_an_answer_names_files_by_texts(files):
+    hooks = _performing(Answer(message_id="1", files=files))
+    with pytest.raises(HookContractError, match="expected Answer whose files is a tuple of texts"):
+        await hooks.perform(INSTANCE, None, attempt_with(1))
+
+
+@pytest.mark.parametrize(
+    ("names", "count", "fault"),
+    [
+        (("a", "b", "c"), 1, "files has 3 ids for 1 files"),
+        (("a",), 2, "files has 1 ids for 2 files"),
+        (("a",), 0, "files has 1 ids for 0 files"),
+        (("a", ""), 2, "files is empty"),
+        (("\ud800",), 1, "files has a lone surrogate or NUL"),
+    ],
+)
+async def test_names_of_files_that_cannot_be_used_are_left_out_and_that_is_logged(
+    names, count, fault
+):
+    hooks = _performing(Answer(message_id="1", files=names))
+    with capture_logs() as lines:
+        assert Answer(message_id="1") == await hooks.perform(INSTANCE, None, attempt_with(count))
+    (line,) = lines
+    assert f"answered with an unusable value: {fault}" == line["error"]
+
+
+def attempt_with(count):
+    """An attempt with so many files."""
+    return attrs.evolve(ATTEMPT, files=(Upload(file=File("x"), open=None),) * count)
+
+
+async def test_an_answer_is_of_plain_values():
+    report = BucketReport(
+        bucket=Word("b"), limit=Whole(5), reset_after=Single(1.5), provisional=Word("p")
+    )
+    for given in (
+        Answer(message_id=Word("e7")),
+        Answer(message_id="1", more=(Word("a"),), files=(Word("f"),)),
+        Answer(message_id=Word("1"), files=("f",), buckets=(report,)),
+        Answer(result={Word("a"): [Word("b"), Whole(1)]}),
+    ):
+        found = await _performing(given).perform(INSTANCE, None, attempt_with(1))
+        assert given == found
+        assert set(kinds(found)) <= PLAIN | {Answer, BucketReport}
+
+
+def test_a_verdict_is_of_plain_values():
+    report = BucketReport(bucket=Word("b"), remaining=Whole(0))
+    verdict = _refusal(
+        moved_to=Word("r"),
+        raw=Word("no"),
+        retry_after=Single(2.0),
+        dispatched=Word("unknown"),
+        transform=Word("plain"),
+        buckets=(report,),
+    )
+    found = bound(classify_error=answers(verdict)).classify_error(INSTANCE, ATTEMPT, KeyError("x"))
+    assert verdict == found
+    assert set(kinds(found)) <= PLAIN | {Verdict, BucketReport, ErrorClass, Reason, Scope}
+
+
+PLAIN = {str, int, float, bool, type(None), dict, list, tuple}
+
+
 @pytest.mark.parametrize(
     ("bad", "fault"),
     [
@@ -443,10 +536,6 @@ async def test_a_result_that_no_outbox_could_store_breaks_the_contract(name):
 
 async def test_a_result_is_a_copy_in_pythons_own_kinds():
     """What an adapter does with its own afterwards changes nothing that was stored."""
-
-    class Word(str):
-        __slots__ = ()
-
     inner = {"n": 1, "f": 1.5, "t": True, "none": None}
     given = UserDict({Word("a"): [inner, (Word("b"),)]})
     answer = await _performing(Answer(result=given)).perform(INSTANCE, None, ATTEMPT)
@@ -477,12 +566,39 @@ async def test_a_result_is_a_copy_in_pythons_own_kinds():
         (Part(payload={}, digest="d", degraded=["a table"]), "degraded is a tuple of texts"),
         (Part(payload={}, digest="d", fixed=1), "fixed is true or false"),
         (Part(payload={}, digest="d", degraded=("\ud800",)), "degraded is a tuple of texts"),
+        (Part(payload={}, digest="d", files=(False,)), "files is a tuple of places"),
+        (Part(payload={}, digest="d", files=(0.0,)), "files is a tuple of places"),
+        (Part(payload={}, digest="d", files=(-1,)), "files is a tuple of places"),
+        (Part(payload={}, digest="d", files=[0]), "files is a tuple of places"),
+        (Part(payload={}, digest="d", cost="a"), "cost is a number of tokens"),
+        (Part(payload={}, digest="d", cost=-1), "cost is a number of tokens"),
+        (Part(payload={}, digest="d", cost=1.5), "cost is a number of tokens"),
+        (Part(payload={}, digest="d", cost=HUGE), "cost is a number of tokens"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_part_that_no_outbox_could_store_breaks_the_contract(part, fault):
     error = broken(bound(chunk=answers([part])).chunk, INSTANCE, SEND, "as_asked")
     assert f"answered with Part, expected Part whose {fault}" in error.text
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Part(payload={Word("a"): [Word("b"), Whole(1), Single(1.5)]}, span=(Whole(0), Whole(5))),
+        Part(payload={"text": Word("x")}),
+        Part(payload=UserDict({"text": "x"}), digest="d"),
+        Part(payload={"text": "x"}, digest=Word("d")),
+        Part(payload={"text": "x"}, degraded=(Word("links"),)),
+        Part(payload={"text": "x"}, files=(Whole(0),), cost=Whole(2)),
+    ],
+)
+def test_a_part_is_of_plain_values(part):
+    envelope = attrs.evolve(SEND, files=(File("x"),) * len(part.files))
+    (found,) = bound(chunk=answers([part])).chunk(INSTANCE, envelope, "as_asked")
+    assert part == attrs.evolve(found, payload=part.payload)
+    assert part.payload == found.payload
+    assert set(kinds(found)) <= {Part, str, int, float, bool, dict, list, tuple}
 
 
 def test_a_part_may_hold_whatever_plain_json_holds():
@@ -494,6 +610,55 @@ def test_a_part_may_hold_whatever_plain_json_holds():
 def test_a_bucket_has_a_name(bucket):
     hooks = bound(rate_limit=answers([Limit(bucket)]))
     assert "expected Limit whose bucket is a name" in broken(hooks.rate_limit, *LIMITS[1:]).text
+
+
+def test_a_bucket_is_limited_once_in_an_answer():
+    """Nobody would notice which of the two limits holds."""
+    hooks = bound(rate_limit=answers([Limit("b", count=1), Limit("c"), Limit("b", count=9)]))
+    assert "expected Limits of different buckets" in broken(hooks.rate_limit, *LIMITS[1:]).text
+
+
+@pytest.mark.parametrize(
+    ("plan", "count", "fault"),
+    [
+        ([Part(payload={}, files=(7,))], 1, "1 files in one part, not `Part.files` [7]"),
+        ([Part(payload={}, files=(0,))], 2, "2 files in one part, not `Part.files` [0]"),
+        ([Part(payload={}, files=(0,))] * 2, 1, "1 files in one part, not `Part.files` [0, 0]"),
+        ([Part(payload={}, files=(0,))], 0, "0 files in one part, not `Part.files` [0]"),
+        ([Part(payload={}, span=(3, 99))], 0, "span is two places in its text of 5 characters"),
+    ],
+)
+def test_a_plan_that_does_not_fit_its_envelope_breaks_the_contract(plan, count, fault):
+    envelope = attrs.evolve(SEND, files=(File("x"),) * count)
+    error = broken(bound(chunk=answers(plan)).chunk, INSTANCE, envelope, "as_asked")
+    assert fault in error.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"external_room_id": 5}, "external_room_id is a text"),
+        ({"external_room_id": None}, "external_room_id is a text"),
+        ({"key": 5}, "key is a text"),
+        ({"thread_id": 5}, "thread_id is a text"),
+        ({"pressed": 5}, "pressed is a text"),
+        ({"direct": 1}, "direct is true or false"),
+        ({"interaction": "token"}, "interaction is an Interaction"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_address_that_no_answer_could_use_breaks_the_contract(fields, fault):
+    address = Address(**{"external_room_id": "r", **fields})
+    error = broken(bound(address=answers(address)).address, {})
+    assert f"answered with Address, expected Address whose {fault}" == error.text
+    assert ("address", "Post") == (error.hook, error.plugin)
+
+
+def test_an_address_is_of_plain_texts():
+    address = Address(external_room_id=Word("r"), key=Word("k"), thread_id=Word("t"))
+    found = bound(address=answers(address)).address({})
+    assert address == found
+    assert set(kinds(found)) <= PLAIN | {Address}
 
 
 async def test_an_identity_is_two_texts():
@@ -561,6 +726,11 @@ class Stray(BaseException):
     pass
 
 
+class Mute(ValueError):
+    def __str__(self):
+        raise KeyError("words")
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -570,6 +740,7 @@ class Stray(BaseException):
         (ExceptionGroup("two", [ValueError("a"), KeyError("b")]), "raised ExceptionGroup: two"),
         (ExceptionGroup("one", [ExceptionGroup("", [ValueError("a")])]), "raised ValueError: a"),
         (BaseExceptionGroup("one", [Stray("a")]), "raised RuntimeError: Stray: a"),
+        (Mute(), "raised Mute"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -34,8 +34,8 @@ class Parts(Platform):
     @hookimpl
     def chunk(self, envelope):
         text = envelope.text
-        cuts = range(0, len(text), PART)
-        return [Part(payload={"text": text[at : at + PART]}, span=(at, at + PART)) for at in cuts]
+        spans = [(at, min(at + PART, len(text))) for at in range(0, len(text), PART)]
+        return [Part(payload={"text": text[at:end]}, span=(at, end)) for at, end in spans]
 
 
 def made(channel, room="room"):

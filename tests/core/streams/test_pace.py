@@ -36,7 +36,7 @@ class LongParts(FakeChannel):
     def chunk(self, envelope):
         text = envelope.text
         return [
-            Part(payload={"text": text[at : at + 4000]}, span=(at, at + 4000))
+            Part(payload={"text": text[at : at + 4000]}, span=(at, min(at + 4000, len(text))))
             for at in range(0, len(text), 4000)
         ]
 

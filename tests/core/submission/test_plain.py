@@ -23,6 +23,7 @@ from gateway_core import (
     Send,
     preview,
 )
+from gateway_core.authors import Attempt, hookimpl
 from gateway_core.plugins.plain import plain
 from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway, virtual_wall
 
@@ -149,6 +150,52 @@ def test_what_is_plain_already_stays_the_same_object(value):
 def file_at(tmp_path):
     settings = SqliteSettings(in_thread=False)
     return SqliteOutbox(tmp_path / "o.db", settings, wall_clock=virtual_wall)
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["sqlite", "memory"])
+async def test_a_group_s_rooms_are_plain_texts(durable, tmp_path, autojump_clock):
+    channel = FakeChannel()
+    outbox = file_at(tmp_path) if durable else None
+    sends = [Send(**PLACE, text=TEXT, extra=EXTRA)]
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        job = await gateway.broadcast(Escaped("bot"), ["a", Escaped("b"), "b", Escaped("a")], TEXT)
+        await job.wait()
+        many = await gateway.submit_many(sends, group=KEY)
+        await many.wait()
+    assert ["a", "b", "room"] == sorted(made.attempt.room for made in channel.made)
+    for made in channel.made:
+        assert set(kinds(made.attempt)) <= BARE | {type(made.attempt)}
+
+
+class Odd(FakeChannel):
+    """Answers with texts and numbers of classes of their own."""
+
+    @hookimpl
+    def chunk(self, envelope):
+        whole = Part(payload={"text": envelope.text, Escaped("n"): Whole(1)}, digest=Escaped("d"))
+        return [attrs.evolve(whole, span=(Whole(0), 1), degraded=(Escaped("links"),))]
+
+    @hookimpl
+    def buttons(self, rows, extra):
+        return {**extra, Escaped("rows"): [Escaped(each.text) for row in rows for each in row]}
+
+    @hookimpl
+    async def send(self, attempt):
+        answer = await FakeChannel.send(self, attempt)
+        return attrs.evolve(answer, message_id=Escaped(answer.message_id), more=(Escaped("m"),))
+
+
+async def test_what_a_plugin_answers_is_stored_as_plain_values(tmp_path, autojump_clock):
+    channel = Odd()
+    with capture_logs() as lines:
+        async with open_test_gateway(channel, outbox=file_at(tmp_path)) as gateway:
+            receipt = await gateway.send("bot", "room", "hello", buttons=[Button("Yes", "yes")])
+        async with open_test_gateway(channel, outbox=file_at(tmp_path)):
+            await trio.sleep(10)
+    assert [] == [line for line in lines if line["event"] == "gateway.outbox_broke"]
+    assert receipt.delivered
+    assert 1 == len(channel.made)
+    assert set(kinds(channel.made[0].attempt)) <= BARE | {Attempt}
 
 
 ROWS = [Button(Escaped("Yes"), Escaped("yes"))]

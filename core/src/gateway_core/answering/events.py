@@ -30,26 +30,33 @@ def resolve(
 
     Raises `UnknownEvent` if the event belongs to no conversation, `AmbiguousEvent` if several
     instances know it, `UnknownInstance`, and `HookContractError` if the named instance's hook
-    fails.
+    fails, or if the only address is one that no answer could use.
     """
     if instance is not None:
         address = registry.account(instance).hooks.address(event)
         if address is None:
             raise UnknownEvent(instances=(instance,), kind=type(event).__name__)
         return Resolved(instance, _dated(address, clock))
-    knowing = list(_knowing(event, registry))
+    unusable: list[HookContractError] = []
+    knowing = list(_knowing(event, registry, unusable))
     if len(knowing) == 1:
         return Resolved(knowing[0].instance_id, _dated(knowing[0].address, clock))
     if knowing:
         raise AmbiguousEvent(instances=tuple(found.instance_id for found in knowing))
+    if unusable:
+        raise unusable[0]
     raise UnknownEvent(instances=tuple(registry.serving), kind=type(event).__name__)
 
 
-def _knowing(event: Any, registry: InstanceRegistry) -> Iterator[Resolved]:
+def _knowing(
+    event: Any, registry: InstanceRegistry, unusable: list[HookContractError]
+) -> Iterator[Resolved]:
     """Each instance whose adapter knows the event; an adapter is asked once for all its instances.
 
     An adapter that fails at another platform's event does not know the event: the failure is logged
     and counted.
+
+    unusable  gets the failures of adapters that answered
     """
     asked: dict[ChannelHooks, Address | None] = {}
     for name, account in registry.serving.items():
@@ -57,8 +64,10 @@ def _knowing(event: Any, registry: InstanceRegistry) -> Iterator[Resolved]:
         if hooks not in asked:
             try:
                 asked[hooks] = hooks.address(event)
-            except HookContractError:
+            except HookContractError as error:
                 asked[hooks] = None
+                if error.text.startswith("answered"):
+                    unusable.append(error)
         if (address := asked[hooks]) is not None:
             yield Resolved(name, address)
 

@@ -185,8 +185,8 @@ class Answer:
                 and 4,194,304 characters; it is copied
     more        ids of further messages that the same request made: the rest of an album, where each
                 file is a message; `message_id` is the first file's
-    files       the platform's ids of the attempt's files, in their order. Empty: there are none, or
-                they are not known
+    files       the platform's ids of the attempt's files, one for each, in their order. Empty, or
+                any other number of ids: there are none, or they are not known
     reusable    later messages with the same bytes may use these ids (`Upload.known`); False: only
                 this message may
     """

@@ -111,20 +111,17 @@ def with_held(wanted: Sequence[File] | None, parts: Sequence[PartRef]) -> tuple[
     return tuple(own.get(file.id, file) if file.id is not None else file for file in wanted)
 
 
-def misplaced(plan: Sequence[Part], message: Send | Edit) -> str | None:
-    """What is wrong with the plan of the message's files; None: each of them goes with one part.
+def left_out(plan: Sequence[Part], message: Send | Edit) -> str | None:
+    """Why a plan has none of the message's files; None: each of them goes with one part.
 
     A channel that takes no files names none of them in its plan.
     """
-    places, files = [place for part in plan for place in part.files], len(message.files or ())
-    if sorted(places) == list(range(files)):
+    if not message.files or any(part.files for part in plan):
         return None
-    if not places and isinstance(message, Edit):
+    if isinstance(message, Edit):
         named = "its plan names none, kept or new (`Part.files`)"
         return f"the channel takes no files in an edit: {named}"
-    if not places:
-        return "the channel takes no files"
-    return f"the channel's plan has the places {places} for {files} files"
+    return "the channel takes no files"
 
 
 def files_gone(known: PartRef) -> StepFiles | None:

@@ -28,7 +28,7 @@ from gateway_core.deliveries.ending import (
 )
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.made.attempts import BY_TOKEN_OF, step_operation
-from gateway_core.deliveries.step_files import StepFiles, misplaced
+from gateway_core.deliveries.step_files import StepFiles, left_out
 from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.deliveries.targets import Fields
 from gateway_core.engine.long_texts import LongTexts
@@ -198,7 +198,7 @@ class Planner:
             return broken_by(error)
         except Invalid as error:
             return unsupported(str(error))
-        fault = misplaced(plan, edit)
+        fault = left_out(plan, edit)
         if fault is None and len(plan) > self._most:
             most = f"at most {self._most} (`max_parts`)"
             fault = f"its text needs {len(plan)} messages beside its files, {most}"

@@ -187,10 +187,20 @@ class ChannelHooks(GuardedHooks):
         return self._plan(kwargs, planned)
 
     def _plan(self, kwargs: Mapping[str, Any], asked: Frozen | None = None) -> tuple[Part, ...]:
-        parts: tuple[Part, ...] = self._ask_each("chunk", Part, kwargs, asked)
-        if "chunk" in self.served:  # core's own plan only has the text, which was checked
-            self._look("chunk", usable.part_fault, parts)
-        return parts
+        answers: tuple[Part, ...] = self._ask_each("chunk", Part, kwargs, asked)
+        if "chunk" not in self.served:  # core's own plan only has the text, which was checked
+            return answers
+        envelope, parts, places = kwargs["envelope"], [], list[int]()
+        for answer in answers:
+            part, fault = usable.usable_part(answer, len(envelope.text))
+            if fault is not None:
+                raise self._wrong("chunk", fault, answer)
+            parts.append(part)
+            places += part.files
+        if places and sorted(places) != [*range(files := len(envelope.files or ()))]:
+            expected = f"each of the {files} files in one part, not `Part.files` {places}"
+            raise self._wrong("chunk", expected, answers)
+        return tuple(parts)
 
     def buttons(
         self, instance: Instance, rows: Rows, extra: Mapping[str, Json]
@@ -210,7 +220,13 @@ class ChannelHooks(GuardedHooks):
 
     def address(self, event: Any) -> Address | None:
         """Room, thread, reply and key of an incoming event."""
-        return self._ask("address", (Address, type(None)), {"event": event})  # type: ignore[no-any-return]  # checked
+        answer: Address | None = self._ask("address", (Address, type(None)), {"event": event})
+        if answer is None:
+            return None
+        address, fault = usable.usable_address(answer)
+        if fault is not None:
+            raise self._wrong("address", fault, answer)
+        return address
 
     def acknowledge(self, instance: Instance, address: Address, *, ephemeral: bool) -> Sign | None:
         """The call that acknowledges an interaction, if there is one."""
@@ -272,6 +288,8 @@ class ChannelHooks(GuardedHooks):
             if answer:
                 self._check_each("rate_limit", Limit, answer)
                 self._look("rate_limit", usable.limit_fault, answer)
+                if usable.same_buckets(answer):
+                    raise self._wrong("rate_limit", "Limits of different buckets", answer)
                 named = {limit.bucket for limit in limits}
                 limits += [limit for limit in answer if limit.bucket not in named]
         if self.share != WHOLE:
@@ -321,19 +339,24 @@ class ChannelHooks(GuardedHooks):
             raise
         if not isinstance(answer, Answer):
             raise self._wrong(_hook_of(operation), "Answer", answer)
-        return answer if usable.is_plain(answer) else self._usable(_hook_of(operation), answer)
+        if usable.is_plain(answer):
+            return answer
+        return self._usable(_hook_of(operation), answer, len(attempt.files))
 
     def _performed(self, attempt: Attempt) -> str:
         operation = attempt.operation if attempt.method is None else "call"
         # what is not there is an operation of a stream that is shown natively
         return operation if operation in self._frozen else "stream"
 
-    def _usable(self, operation: str, answer: Answer) -> Answer:
-        """The answer without values that cannot be used; these are logged and counted."""
+    def _usable(self, operation: str, answer: Answer, files: int) -> Answer:
+        """The answer without values that cannot be used; these are logged and counted.
+
+        files  how many files its attempt has
+        """
         if (fault := usable.answer_fault(answer)) is not None:
             raise self._wrong(operation, fault, answer)
         self._check_each(operation, BucketReport, answer.buckets)
-        answer, faults = usable.usable_answer(answer)
+        answer, faults = usable.usable_answer(answer, files)
         for fault in faults:
             self._note(operation, self.adapter, f"answered with an unusable value: {fault}")
         if self.share != WHOLE and answer.buckets:

@@ -1,21 +1,25 @@
 """Checks whether hooks' answers can be used, by the content of each value. Sans-I/O.
 
 Outboxes store most of these values, telemetry names them, and later attempts use them. So they are
-checked where they come in, and no code below has to doubt them. A fault is a text for people.
+checked where they come in, and no code below has to doubt them. A fault is a text for people. Texts
+and numbers of a class of their own become plain ones, which every outbox can store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
+from gateway_core.contract.addresses import Address, Interaction
 from gateway_core.contract.envelopes import Part
+from gateway_core.contract.fast_init import fast_evolve
 from gateway_core.contract.hookspecs import Answer, Identity, Limit, Sign
 from gateway_core.contract.validators import (
     LONGEST,
     LONGEST_NAME,
+    MOST,
     WIDEST,
     is_number,
     is_sendable,
@@ -24,15 +28,19 @@ from gateway_core.contract.validators import (
     plain_json,
 )
 from gateway_core.contract.verdicts import BucketReport, Verdict
+from gateway_core.plugins.plain import plain
+
+T = TypeVar("T", Answer, Verdict, Part)
+_changed_part = fast_evolve(Part)
 
 
 def is_plain(answer: Answer) -> bool:
     """Whether the answer has only an id, which can be used: the common case."""
     name = answer.message_id
-    if answer.buckets or answer.result is not None or answer.more:
+    if answer.buckets or answer.result is not None or answer.more or answer.files:
         return False
     return name is None or (
-        isinstance(name, str)
+        type(name) is str
         and 0 < len(name) <= LONGEST_NAME
         and name.isascii()
         and name.isprintable()
@@ -48,11 +56,12 @@ def fields_fault(fields: Mapping[str, Any]) -> str | None:
     return None
 
 
-def usable_answer(answer: Answer) -> tuple[Answer, list[str]]:
+def usable_answer(answer: Answer, files: int) -> tuple[Answer, list[str]]:
     """The answer without values that a platform garbled, and the faults of these values.
 
     The platform has accepted the message, so the message exists. An id or a bucket report that
-    cannot be used is left out.
+    cannot be used is left out; so are all ids of the attempt's `files` files, which go by their
+    order.
     """
     faults = []
     name = answer.message_id
@@ -64,10 +73,25 @@ def usable_answer(answer: Answer) -> tuple[Answer, list[str]]:
         faults += [f"more {fault}" for fault in more]
         known = tuple(name for name in answer.more if name_fault(name) is None)
         answer = attrs.evolve(answer, more=known)
+    if answer.files:
+        unnamed = [fault for name in answer.files if (fault := name_fault(name)) is not None]
+        if not unnamed and len(answer.files) != files:
+            unnamed = [f"has {len(answer.files)} ids for {files} files"]
+        if unnamed:
+            faults += [f"files {fault}" for fault in unnamed]
+            answer = attrs.evolve(answer, files=())
     buckets, unfit = usable_reports(answer.buckets)
     if unfit:
         answer = attrs.evolve(answer, buckets=buckets)
-    return answer, faults + unfit
+    return _of_plain(answer, "message_id", "more", "files", "buckets"), faults + unfit
+
+
+def _of_plain(value: T, *names: str) -> T:
+    """The value with plain texts and numbers in these fields."""
+    before = [getattr(value, name) for name in names]
+    made = {name: plain(each) for name, each in zip(names, before, strict=True)}
+    same = all(new is old for new, old in zip(made.values(), before, strict=True))
+    return value if same else attrs.evolve(value, **made)
 
 
 def answer_fault(answer: Answer) -> str | None:
@@ -76,9 +100,10 @@ def answer_fault(answer: Answer) -> str | None:
     reports: object = answer.buckets
     if not isinstance(name, str | None):
         return "Answer whose message_id is a text"
-    more: object = answer.more
-    if not isinstance(more, tuple) or not all(isinstance(name, str) for name in more):
-        return "Answer whose more is a tuple of texts"
+    for place in ("more", "files"):
+        names: object = getattr(answer, place)
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            return f"Answer whose {place} is a tuple of texts"
     return None if isinstance(reports, Sequence) else "Answer whose buckets are a sequence"
 
 
@@ -94,6 +119,7 @@ def usable_verdict(verdict: Verdict) -> tuple[Verdict, list[str]]:
     wait = verdict.retry_after
     if is_whole(wait) and wait > LONGEST:  # an int has no bound, but files have
         verdict = attrs.evolve(verdict, retry_after=LONGEST)
+    verdict = _of_plain(verdict, "raw", "retry_after", "dispatched", "transform")
     if verdict.moved_to is None and not verdict.buckets:
         return verdict, []
     buckets, faults = usable_reports(verdict.buckets)
@@ -101,9 +127,9 @@ def usable_verdict(verdict: Verdict) -> tuple[Verdict, list[str]]:
     if moved_to is not None and (fault := name_fault(moved_to)) is not None:
         faults.append(f"moved_to {fault}")
         moved_to = None
-    if not faults:
-        return verdict, faults
-    return attrs.evolve(verdict, moved_to=moved_to, buckets=buckets), faults
+    if faults:
+        verdict = attrs.evolve(verdict, moved_to=moved_to, buckets=buckets)
+    return _of_plain(verdict, "moved_to", "buckets"), faults
 
 
 def usable_reports(
@@ -132,25 +158,50 @@ def _report_fault(report: BucketReport) -> str | None:
     return None
 
 
-def part_fault(part: Part) -> str | None:
-    """What is wrong with a part, which outboxes store and edits compare; None: nothing."""
-    if not _is_flat(part.payload):
+def usable_part(part: Part, characters: int) -> tuple[Part, str | None]:
+    """The part of a text of so many characters, and what is wrong with it; None: nothing.
+
+    Outboxes store it, and edits compare it. If its payload is not flat, it gets a copy of it.
+    """
+    payload: Any = part.payload
+    if not _is_flat(payload):
         try:
-            if not isinstance(plain_json(part.payload), dict):
-                return "Part whose payload is a table"
+            payload = plain_json(payload)
         except ValueError as error:
-            return f"Part whose payload is plain JSON: {error}"
-    if not _is_span(part.span):
-        return "Part whose span is two places in the text"
+            return part, f"Part whose payload is plain JSON: {error}"
+        if not isinstance(payload, dict):
+            return part, "Part whose payload is a table"
+        part = _changed_part(part, payload=payload)
+    fault = _part_fault(part, characters)
+    if fault is None and not _is_bare(part):
+        part = _of_plain(part, "span", "digest", "degraded", "files", "cost")
+    return part, fault
+
+
+def _is_bare(part: Part) -> bool:
+    """The common case: a part of text, whose other values are plain."""
+    (start, end), more = part.span, part.degraded or part.files
+    return (
+        not more and type(part.digest) is str and type(start) is type(end) is type(part.cost) is int
+    )
+
+
+def _part_fault(part: Part, characters: int) -> str | None:
+    if not _is_span(part.span, characters):
+        return f"Part whose span is two places in its text of {characters} characters"
     digest: object = part.digest
-    plain = isinstance(digest, str) and digest.isascii() and digest.isprintable()
-    if not (plain or (isinstance(digest, str) and is_sendable(digest))):
+    usual = isinstance(digest, str) and digest.isascii() and digest.isprintable()
+    if not (usual or (isinstance(digest, str) and is_sendable(digest))):
         return "Part whose digest is a text"
     lost: Any = part.degraded
     if lost != () and not (
         isinstance(lost, tuple) and all(isinstance(x, str) and is_sendable(x) for x in lost)
     ):
         return "Part whose degraded is a tuple of texts"
+    if part.files != () and not _are_places(part.files):
+        return "Part whose files is a tuple of places"
+    if not is_whole(part.cost) or not 0 <= part.cost <= MOST:
+        return "Part whose cost is a number of tokens"
     flags = (name for name in ("fixed", "repeated") if not isinstance(getattr(part, name), bool))
     wrong = next(flags, None)
     return None if wrong is None else f"Part whose {wrong} is true or false"
@@ -171,12 +222,16 @@ def _is_flat(payload: object) -> bool:
     return True
 
 
-def _is_span(span: Any) -> bool:
+def _are_places(files: Any) -> bool:
+    return isinstance(files, tuple) and all(is_whole(place) and place >= 0 for place in files)
+
+
+def _is_span(span: Any, characters: int) -> bool:
     return (
         isinstance(span, tuple)
         and len(span) == 2  # noqa: PLR2004 - from and to
         and all(isinstance(place, int) and not isinstance(place, bool) for place in span)
-        and 0 <= span[0] <= span[1] <= WIDEST
+        and 0 <= span[0] <= span[1] <= characters
     )
 
 
@@ -184,6 +239,27 @@ def limit_fault(limit: Limit) -> str | None:
     """What is wrong with a limit that its class does not check; None: nothing."""
     fault = name_fault(limit.bucket)
     return None if fault is None else f"Limit whose bucket is a name: it {fault}"
+
+
+def same_buckets(limits: Sequence[Limit]) -> bool:
+    """Whether two of the limits are of one bucket."""
+    return len({limit.bucket for limit in limits}) < len(limits)
+
+
+def usable_address(address: Address) -> tuple[Address, str | None]:
+    """The address in plain texts, and what is wrong with it; None: nothing."""
+    for field in attrs.fields(Address):
+        value: object = getattr(address, field.name)
+        if field.name == "direct":
+            fault = None if isinstance(value, bool) else "true or false"
+        elif field.name == "interaction":
+            fault = None if isinstance(value, Interaction | None) else "an Interaction"
+        else:
+            absent = value is None and field.default is None
+            fault = None if absent or isinstance(value, str) else "a text"
+        if fault is not None:
+            return address, f"Address whose {field.name} is {fault}"
+    return plain(address), None
 
 
 def sign_fault(sign: Sign) -> str | None:

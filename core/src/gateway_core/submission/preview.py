@@ -24,7 +24,7 @@ from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
 from gateway_core.deliveries.revisions import fixed_in
-from gateway_core.deliveries.step_files import held, misplaced
+from gateway_core.deliveries.step_files import held, left_out
 from gateway_core.engine.long_texts import LONG, goes_apart
 from gateway_core.files.looking import seen_at_once
 from gateway_core.plugins.buttons import as_planned, with_buttons
@@ -253,7 +253,7 @@ def planned(
     if envelope.files is None:  # an edit keeps the files of its message, if they are known
         envelope = _with_held(envelope)
     plan = (chunk or hooks.chunk)(instance, envelope, "as_asked")
-    return plan, _problems_of_plan(plan, envelope, most)
+    return plan, _problems_of_plan(hooks, plan, envelope, most)
 
 
 def is_long(envelope: Envelope) -> bool:
@@ -277,7 +277,7 @@ async def planned_apart(
     plan, problems = planned(hooks, instance, envelope, most, chunk=note)
     for to_plan in asked:
         plan = await hooks.chunk_apart(instance, to_plan, "as_asked")
-        problems = _problems_of_plan(plan, to_plan, most)
+        problems = _problems_of_plan(hooks, plan, to_plan, most)
     return plan, problems
 
 
@@ -293,16 +293,14 @@ def _too_long(envelope: Send | Edit, longest: int, most: int) -> list[Problem]:
     )
 
 
-def _problems_of_plan(plan: Sequence[Part], message: Send | Edit, most: int) -> list[Problem]:
-    files = message.files
-    if not files and len(plan) == 1 and not plan[0].files:  # the common case
+def _problems_of_plan(
+    hooks: ChannelHooks, plan: Sequence[Part], message: Send | Edit, most: int
+) -> list[Problem]:
+    if not message.files and len(plan) == 1:  # the common case
         return []
-    fault = None
-    if files or any(part.files for part in plan):
-        fault = misplaced(plan, message)
     if not plan:
-        return [Problem("text", "leaves nothing to send")]
-    if fault is not None:
+        return [Problem("text", f"leaves nothing to send on channel {hooks.channel!r}")]
+    if (fault := left_out(plan, message)) is not None:
         return [Problem("files", fault)]
     if len(plan) > most:
         return [Problem("text", f"needs {len(plan)} messages, at most {most} (`max_parts`)")]

@@ -15,7 +15,7 @@ import trio
 from gateway_core.contract.envelopes import Attempt, Edit, MessageRef, PartRef
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.instances import Instance
-from gateway_core.deliveries.step_files import misplaced
+from gateway_core.deliveries.step_files import left_out
 from gateway_core.outboxes.stored_bytes import digest_of_bytes
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.submission.preview import planned
@@ -90,8 +90,6 @@ class FilesContract(Making):
         plan = hooks.chunk(instance, send, "as_asked")
         if not any(part.files for part in plan):
             return  # core refuses them
-        fault = misplaced(plan, send)
-        assert fault is None, f"{fault}: each file goes with one part, once (`Part.files`)"
         async with self._trying(hooks, instance) as trial:
             for number, part in enumerate(plan):
                 attempt = self._attempt("send", part=part)
@@ -106,7 +104,7 @@ class FilesContract(Making):
         """`chunk` names the files that the message has in the plan of an edit as well."""
         file = _file(0, *_sources(1, 0))
         send = self._send("hello", files=(file,))
-        if hooks.validate(instance, send) or misplaced(
+        if hooks.validate(instance, send) or left_out(
             hooks.chunk(instance, send, "as_asked"), send
         ):
             return  # the channel takes no files
@@ -165,16 +163,15 @@ async def _send_files(
     before = len(trial.wire.sent)
     trial.wire.on_block = look
     uploads = tuple(Upload(file=file, open=source.open) for file, source in files.values())
-    answer = await trial.make(attrs.evolve(attempt, files=uploads), "a file")
+    await trial.make(attrs.evolve(attempt, files=uploads), "a file")
     for file, source in files.values():
         _check_file(file, source, trial.wire)
     assert ahead <= AHEAD, (
         f"{ahead} bytes of files were in memory before they went out: give `gateway_core.http` the"
         " upload itself, as the content of a `FormField` or as `body`, and it goes out in pieces"
     )
-    given = len(answer.files)
-    assert given in (0, len(uploads)), (
-        f"`Answer.files` has {given} ids for {len(uploads)} files: give one for each, in their"
+    assert trial.hooks.failures == {}, (
+        "`Answer.files` cannot be used, and the log says why: give an id for each file, in their"
         " order, or none"
     )
 
