@@ -1,5 +1,6 @@
 """An edit that fails leaves its message with the files that it had, and that is known."""
 
+import attrs
 import pytest
 import trio
 
@@ -75,7 +76,7 @@ async def test_a_change_of_files_that_a_run_began_and_the_next_one_hears_refused
             sent = await gateway.send("bot", "room", "old", files=[File(b"one", name="1")])
             channel.script = refuses("no", SLOW_DOWN)
             await gateway.edit(sent.ref, "no", files=[File(b"two", name="2")])
-    channel.script = refuses("no")
+    channel.script = refuses("no", attrs.evolve(REFUSED, files_refused=True))
     async with open_test_gateway(channel, outbox=outbox) as gateway:
         await trio.sleep(60)  # else the next edit takes the place of the refused one
         edited = await gateway.edit(sent.ref, "new")

@@ -174,6 +174,9 @@ class Wire(TcpStream):
     def bear(self, seconds: float) -> None:
         pass
 
+    def discard(self) -> None:
+        """What was written has arrived, or never will."""
+
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.checkpoint()
 

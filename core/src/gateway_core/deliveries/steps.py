@@ -12,7 +12,7 @@ from gateway_core.contract.envelopes import Json, Mode, Part, PartReceipt, PartR
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Answer
-from gateway_core.contract.verdicts import ErrorClass, Verdict
+from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.step_files import StepFiles, files_of
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
@@ -103,14 +103,8 @@ class Step:
         self.started = False
 
     def fail(self, verdict: Verdict, *, limited: bool) -> None:
-        """An attempt failed; `limited`: a limit refused it.
-
-        An edit that is refused for good was refused in earlier attempts too: they asked the same.
-        """
+        """An attempt failed; `limited`: a limit refused it."""
         self.verdict = verdict
-        final = verdict.error_class is ErrorClass.NON_RETRYABLE and verdict.transform is None
-        if self.kind == "edit" and final and verdict.dispatched == "no":
-            self.doubtful = False
         self.refusals = self.refusals + 1 if limited else 0
 
     def spend(self) -> None:
@@ -275,10 +269,15 @@ class Step:
 
     @property
     def left_files(self) -> tuple[File, ...]:
-        """The files that its message has now; if an edit certainly failed: those from before it."""
+        """The files that its message has now; if an edit certainly failed: those from before it.
+
+        If files are refused, they were in earlier attempts of unknown outcome, too.
+        """
         if self.files is None:
             return ()
-        before = self.files.before if self._changed_nothing else None
+        refused = self.verdict is not None and self.verdict.files_refused
+        unchanged = self._changed_nothing or (refused and self.outcome not in ARRIVED)
+        before = self.files.before if unchanged else None
         return self.files.standing if before is None else before
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -113,7 +114,7 @@ class TcpStream(trio.abc.Stream):
 
         Else it would go on for `UNACKNOWLEDGED` seconds.
         """
-        if self._socket.fileno() != -1:
+        with suppress(OSError):  # it is closed already
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
     async def aclose(self) -> None:
