@@ -19,6 +19,7 @@ from gateway_core import (
     KeyRef,
     Limit,
     OutboxError,
+    Poll,
     Reason,
     Scope,
     Send,
@@ -176,6 +177,28 @@ async def test_a_scheduled_message_waits_in_the_file(path, autojump_clock):
     async with open_test_gateway(channel, outbox=inline(path)) as gateway:
         await trio.sleep(4000)
     assert [3600.0, 7200.0] == [pytest.approx(at, abs=0.1) for at in channel.times]
+
+
+async def test_a_poll_that_a_later_run_sends_is_not_edited_away(path, autojump_clock):
+    """The file says that its part is fixed; nor is it forgotten when an operator tries it again."""
+    poll, channel = Poll("lunch?", ["yes", "no"]), FakeChannel(script=refuse)
+    outbox = inline(path)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        due = virtual_wall() + 3600
+        await gateway.submit(send("who", poll=poll, key="later", not_before=due, ttl=9e4))
+        refused = await gateway.send("bot", "room", "bad", poll=poll, key="again", raises=False)
+        await outbox.flush()
+        channel.script = None
+        ask(outbox, "retry", seq=position_of(refused.envelope_id))
+        await trio.sleep(5)
+    async with open_test_gateway(channel, outbox=inline(path)) as gateway:
+        await trio.sleep(4000)
+        assert ["bad", "lunch?", "who", "lunch?"] == channel.texts("room")
+        for key in ("later", "again"):
+            named = KeyRef(instance_id="bot", external_room_id="room", key=key)
+            edited = await gateway.edit(named, "new", raises=False)
+            assert "unsupported" == edited.verdict.reason
+    assert ["bad", "lunch?", "who", "lunch?"] == channel.texts("room")
 
 
 async def test_what_waits_outside_expires_in_its_time(path, autojump_clock):

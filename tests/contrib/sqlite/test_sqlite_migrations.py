@@ -7,11 +7,11 @@ import apsw
 import pytest
 import trio
 
-from gateway_contrib.durable.rows import entry_row
+from gateway_contrib.durable.rows import entry_row, part_of
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.schema import CHANGES, VERSION, number
 from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
-from gateway_core.outboxes import Entry
+from gateway_core.outboxes import Entry, Part
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 STORED = sorted(
@@ -36,6 +36,22 @@ def opened(path):
 
 def test_every_version_but_the_present_one_is_stored():
     assert [f"v{n}" for n in range(1, VERSION)] == [file.stem for file in STORED]
+
+
+@pytest.mark.parametrize(
+    ("end", "fields"),
+    [
+        ([], {}),
+        ([[1, 0]], {"files": (1, 0)}),
+        ([[0], 3], {"files": (0,), "cost": 3}),
+        ([[], 1, True, False], {"fixed": True}),
+        ([[0], 2, False, True, "later"], {"files": (0,), "cost": 2, "repeated": True}),
+    ],
+)
+def test_a_part_is_read_as_any_release_writes_it(end, fields):
+    """Each release writes more at its end, and leaves out defaults there."""
+    part = Part(payload={"text": "x"}, span=(0, 1), digest="d", **fields)
+    assert part == part_of([{"text": "x"}, [0, 1], "d", [], *end])
 
 
 async def test_a_file_of_an_earlier_version_goes_on_where_it_was(path, autojump_clock):

@@ -81,6 +81,8 @@ _CLASSES = frozenset({None, *get_args(Priority)})
 _IN_ORDER = {s.priority: number for number, s in enumerate(STREAMS) if not s.alone}
 _NUMBERS = {stream: number for number, stream in enumerate(STREAMS)}
 _entry, _made_part, _stored = fast_init(Entry), fast_init(Part), fast_init(StoredEntry)
+_PART_DEFAULTS = ((), 1, False, False)
+"""What a part has at its end if that is left out: its files, cost, `fixed` and `repeated`."""
 _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["version"]
 
 
@@ -220,11 +222,16 @@ def _envelope(plain: dict[str, Any]) -> Envelope:
 
 
 def plain_part(part: Part) -> tuple[Any, ...]:
-    """A part of a plan as it is stored."""
-    if part.files:
-        cost = (part.cost,) if part.cost != 1 else ()
-        return part.payload, part.span, part.digest, part.degraded, part.files, *cost
-    return part.payload, part.span, part.digest, part.degraded
+    """A part of a plan as it is stored. Defaults at its end, which most parts have, are left out.
+
+    The previous release reads as far as `cost`.
+    """
+    head = (part.payload, part.span, part.digest, part.degraded)
+    if part.fixed or part.repeated:
+        return (*head, part.files, part.cost, part.fixed, part.repeated)
+    if part.cost != 1:
+        return (*head, part.files, part.cost)
+    return (*head, part.files) if part.files else head
 
 
 def part_of(plain: Sequence[Any]) -> Part:
@@ -233,10 +240,20 @@ def part_of(plain: Sequence[Any]) -> Part:
     check_counts(start, end)
     if not (isinstance(payload, dict) and isinstance(digest, str)):
         raise TypeError
-    made = _made_part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
+    span, lost = (start, end), tuple(degraded)
     if not more:
-        return made
-    return attrs.evolve(made, files=tuple(more[0]), cost=more[1] if len(more) > 1 else 1)
+        return _made_part(payload=payload, span=span, digest=digest, degraded=lost)
+    files, cost, fixed, repeated, *_ = (*more, *_PART_DEFAULTS[len(more) :])
+    return _made_part(
+        payload=payload,
+        span=span,
+        digest=digest,
+        degraded=lost,
+        files=tuple(files),
+        cost=cost,
+        fixed=bool(fixed),
+        repeated=bool(repeated),
+    )
 
 
 def stored_of(row: Row, steps: Sequence[Row], grown: tuple[int, str] | None = None) -> StoredEntry:

@@ -13,6 +13,22 @@ from gateway_core.contract.ids import Ids
 from gateway_core.outboxes.records import Entry, StoredEntry
 
 START = 1_700_000_000.0
+_WHOLE: dict[str, Any] = {
+    "payload": {"text": "x"},
+    "span": (3, 9),
+    "digest": "d",
+    "degraded": ("formatting",),
+    "files": (1, 0),
+    "cost": 2,
+    "fixed": True,
+    "repeated": True,
+}
+"""A value for each field of a part that is not the default."""
+PARTS = (
+    Part(**_WHOLE),
+    *(Part(payload={"text": name}, **{name: _WHOLE[name]}) for name in list(_WHOLE)[1:]),
+)
+"""A part with all of its fields, and parts with one of them each."""
 
 
 class Entries:

@@ -12,8 +12,8 @@ import trio.testing
 
 from gateway_core.contract.envelopes import Call, Delete, Envelope, KeyRef, MessageRef, PartRef
 from gateway_core.contract.ids import position_of
-from gateway_core.outboxes.records import STREAMS, Stream
-from gateway_core.testing.outbox_contract.making import START, Contract, Entries, texts
+from gateway_core.outboxes.records import STREAMS, StepShape, Stream
+from gateway_core.testing.outbox_contract.making import PARTS, START, Contract, Entries, texts
 
 
 class OrderContract(Contract):
@@ -29,6 +29,20 @@ class OrderContract(Contract):
             (stored,) = await outbox.page("bot")
         assert one == stored.entry
         assert (stored.records, stored.shapes) == ((), None)
+
+    async def test_a_plan_is_found_again_with_every_field_of_its_parts(
+        self, entry: Entries
+    ) -> None:
+        """What an edit may do later depends on them; so do steps that were planned anew."""
+        one = attrs.evolve(entry("one"), plan=PARTS)
+        shapes = tuple(StepShape(kind="send", serial=n, part=part) for n, part in enumerate(PARTS))
+        async with self.process_run() as outbox:
+            await outbox.append(one, lambda: None)
+            outbox.replanned(one.id, shapes)
+        async with self.process_run() as outbox:
+            (stored,) = await outbox.page("bot")
+        assert one == stored.entry
+        assert shapes == stored.shapes
 
     async def test_entries_come_back_in_order_whoever_waited(self, entry: Entries) -> None:
         """In the order of the appends; `on_stored` is called in it, before the append returns."""

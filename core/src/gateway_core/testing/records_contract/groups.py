@@ -17,6 +17,7 @@ from gateway_core.contract.envelopes import Call, Disposition
 from gateway_core.contract.errors import OutboxError
 from gateway_core.outboxes.records import Found, GroupState, Member
 from gateway_core.testing.outbox_contract import Entries, receipt_of
+from gateway_core.testing.outbox_contract.making import PARTS
 from gateway_core.testing.records_contract.making import (
     ERASE,
     RecordsRuns,
@@ -57,7 +58,7 @@ class GroupsContract(RecordsRuns):
     async def test_a_group_is_found_again_as_it_was(self, entry: Entries) -> None:
         """With its members in their order, and envelopes of their own."""
         group = group_of(entry, 6, "hëllo 🙂", extra={"a": [1, None]}, due=1_700_000_099.0)
-        group = attrs.evolve(group, priority="bulk")
+        group = attrs.evolve(group, priority="bulk", plan=PARTS)
         own = Call(instance_id="bot", external_room_id="x", method="ban", arguments={"id": [7]})
         members = [
             *rooms(3),
