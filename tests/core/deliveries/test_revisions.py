@@ -192,6 +192,16 @@ def test_steps_carry_their_parts():
     assert ["x", "y"] == [step.part.payload["text"] for step in made]
 
 
+def test_an_edit_that_fails_in_every_form_leaves_the_payload_known():
+    """By which its message's buttons can be edited alone."""
+    old = PartRef(message_id="1", payload={"text": "old"})
+    new = Part(payload={"text": "new"}, repeated=True)
+    [step] = edit_steps([new], standing_at((old,)), BUTTONS)
+    [plain] = step.divided([new], "plain", 1)
+    plain.end("failed")
+    assert {"text": "old"} == plain.payload
+
+
 # -- deletes
 
 

@@ -21,7 +21,7 @@ from gateway_core import (
     PartRef,
     Reason,
 )
-from gateway_core.authors import Traits, hookimpl
+from gateway_core.authors import Answer, Traits, hookimpl
 from gateway_core.testing import (
     EPOCH,
     FakeChannel,
@@ -291,6 +291,63 @@ async def test_an_edit_of_unknown_outcome_is_made_again(engine, say, autojump_cl
         assert edited.delivered
         assert not edited.possible_duplicate
         assert 4 == edited.attempts
+
+
+# -- the platform's own fields
+
+
+@pytest.mark.parametrize("refused", [{"buttons": 2}, {}])
+async def test_fields_that_were_refused_are_not_sent_again(engine, say, refused, autojump_clock):
+    """The message keeps those that it had, and an edit that names none leaves them there."""
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        sent = await gateway.send("bot", "r", "one", extra={"buttons": 1})
+        channel.script = say.script(say.rejected())
+        failed = await gateway.edit(sent.ref, "two", extra=refused, raises=False)
+        assert {"buttons": 1} == failed.ref.extra
+        edited = await gateway.edit(sent.ref, "three")
+        assert {"buttons": 1} == channel.made[-1].attempt.extra == edited.ref.extra
+
+
+async def test_fields_of_a_refused_new_part_are_not_sent_again(engine, say, autojump_clock):
+    """The next edit puts back the fields that the part before it has lost."""
+    channel = Words()
+    async with engine(channel) as gateway:
+        sent = await gateway.send("bot", "r", "a b", extra={"buttons": 1})
+        channel.script = say.script(None, say.rejected())
+        failed = await gateway.edit(sent.ref, "a b c", extra={"buttons": 2}, raises=False)
+        assert {"buttons": 1} == failed.ref.extra
+        channel.made.clear()
+        await gateway.edit(sent.ref, "a b")
+        assert [{"buttons": 1}] == [made.attempt.extra for made in channel.made]
+
+
+async def test_fields_that_may_have_arrived_are_remembered(engine, say, autojump_clock):
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        sent = await gateway.send("bot", "r", "one", extra={"buttons": 1})
+        channel.script = say.script(*[say.unknown()] * 50)
+        failed = await gateway.edit(sent.ref, "two", extra={"buttons": 2}, ttl=9, raises=False)
+        assert "unknown" == failed.parts[0].outcome
+        assert {"buttons": 2} == failed.ref.extra
+
+
+async def test_fields_that_the_adapter_left_out_are_not_sent_again(engine, autojump_clock):
+    """Neither those of a send nor those of an edit: `Answer.extra` has the others."""
+    channel = FakeChannel()
+
+    async def without_cards(attempt):
+        kept = {name: value for name, value in (attempt.extra or {}).items() if name != "cards"}
+        return Answer(message_id="7", extra=kept)
+
+    channel.script = without_cards
+    async with engine(channel) as gateway:
+        sent = await gateway.send("bot", "r", "one", extra={"buttons": 1, "cards": 2})
+        assert {"buttons": 1} == sent.ref.extra
+        edited = await gateway.edit(sent.ref, "two", extra={"cards": 3})
+        assert edited.ref.extra is None
+        again = await gateway.edit(sent.ref, "two")
+        assert "unchanged" == again.parts[0].outcome
 
 
 # -- waiting edits

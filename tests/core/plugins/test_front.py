@@ -344,6 +344,12 @@ async def test_an_id_that_is_no_text_breaks_the_contract(message_id):
         await bound(send=send).perform(INSTANCE, None, ATTEMPT)
 
 
+@pytest.mark.parametrize("extra", [["a"], "a", {"a": {1}}, {1: "a"}], ids=ascii)
+async def test_fields_that_no_outbox_could_store_break_the_contract(extra):
+    with pytest.raises(HookContractError, match="expected Answer whose extra is "):
+        await _performing(Answer(extra=extra)).perform(INSTANCE, None, ATTEMPT)
+
+
 def _performing(answer, **known):
     async def hook(self):
         return answer

@@ -173,6 +173,27 @@ async def test_a_plain_part_goes_without_blocks(slack, session, attempt):
     assert [["ada"], []] == kept
 
 
+BUTTONS = {"type": "actions", "block_id": "gateway.buttons.0", "elements": [{"type": "button"}]}
+
+
+@pytest.mark.parametrize(
+    ("mode", "extra", "left"),
+    [
+        ("plain", {"blocks": [{"type": "divider"}], "username": "ada"}, {"username": "ada"}),
+        ("plain", {"blocks": [{"type": "divider"}, BUTTONS]}, {"blocks": [BUTTONS]}),
+        ("plain", {"username": "ada"}, None),
+        ("plain", None, None),
+        ("stricter", {"attachments": [{}]}, None),
+    ],
+)
+async def test_the_answer_says_which_fields_are_left(slack, session, attempt, mode, extra, left):
+    """Without those that a part in plain text loses, so that no later edit sends them again."""
+    for operation in ("send", "edit"):
+        step = attempt(operation, extra=extra, mode=mode)
+        answer = await getattr(hooks, operation)(session=session, attempt=step)
+        assert left == answer.extra
+
+
 async def test_a_call_goes_as_a_form_that_every_method_reads(slack, session, attempt):
     slack.will_say({"ok": True, "view": {"id": "V1"}})
     arguments = {"trigger_id": "1.2", "view": {"type": "modal"}, "n": 3, "on": True, "off": None}

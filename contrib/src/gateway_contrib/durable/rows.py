@@ -243,7 +243,8 @@ def part_of(plain: Sequence[Any]) -> Part:
     span, lost = (start, end), tuple(degraded)
     if not more:
         return _made_part(payload=payload, span=span, digest=digest, degraded=lost)
-    files, cost, fixed, repeated, *_ = (*more, *_PART_DEFAULTS[len(more) :])
+    more += _PART_DEFAULTS[len(more) :]
+    files, cost, fixed, repeated, *_ = more
     return _made_part(
         payload=payload,
         span=span,

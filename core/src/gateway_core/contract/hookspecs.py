@@ -189,6 +189,8 @@ class Answer:
                 any other number of ids: there are none, or they are not known
     reusable    later messages with the same bytes may use these ids (`Upload.known`); False: only
                 this message may
+    extra       the platform's own fields that the message has, if the adapter left out some of the
+                attempt's: later edits do not send these again. None: it has all of them
     """
 
     message_id: str | None = None
@@ -197,6 +199,7 @@ class Answer:
     more: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     reusable: bool = True
+    extra: Mapping[str, Json] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -8,7 +8,16 @@ from typing import Any, Literal
 import attrs
 
 from gateway_core.contract.addresses import Interaction
-from gateway_core.contract.envelopes import Json, Mode, Part, PartReceipt, PartRef, Send, digest_of
+from gateway_core.contract.envelopes import (
+    Json,
+    MessageRef,
+    Mode,
+    Part,
+    PartReceipt,
+    PartRef,
+    Send,
+    digest_of,
+)
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Answer
@@ -94,7 +103,9 @@ class Step:
             self.message_id = message_id
 
     def learn(self, answer: Answer) -> None:
-        """Note what the platform said about its files."""
+        """Note what the answer says about its files, and about the fields that were left out."""
+        if answer.extra is not None:
+            self.extra = answer.extra
         if self.files is not None:
             self.files.learn(answer)
 
@@ -222,7 +233,8 @@ class Step:
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
         """Steps for new parts: the first keeps its message and key, the later ones get new ones."""
         first = Step(self.kind, self.serial, part=parts[0], mode=mode)
-        first.message_id, first.reply, first.place = self.message_id, self.reply, self.place
+        first.message_id, first.reply = self.message_id, self.reply
+        first.said, first.place = self.said, self.place
         more = [Step("send", serial + i, part=p, mode=mode) for i, p in enumerate(parts[1:])]
         if self.kind == "edit" and self.extra is not None:
             first.extra = {}  # the platform's own fields move to the last part
@@ -303,10 +315,15 @@ class Step:
         return part.payload if self.outcome in ARRIVED else None
 
     @property
+    def did_nothing(self) -> bool:
+        """Whether it certainly failed, or was never tried."""
+        undone = self.outcome not in (*ARRIVED, "unknown")
+        return undone and not (self.doubtful or self.maybe_sent or self.started)
+
+    @property
     def _changed_nothing(self) -> bool:
         """Whether it is an edit that certainly failed."""
-        failed = self.kind == "edit" and self.outcome not in (*ARRIVED, "unknown")
-        return failed and not (self.doubtful or self.maybe_sent or self.started)
+        return self.kind == "edit" and self.did_nothing
 
     @property
     def is_nameless(self) -> bool:
@@ -336,10 +353,16 @@ def sent_digest(part: Part, extra: Any) -> str:
     return digest_of([part.digest, extra]) if extra else part.digest
 
 
-def carried(steps: Sequence[Step]) -> Mapping[str, Json] | None:
-    """The platform's own fields that the last part has, or shall have."""
+def carried(steps: Sequence[Step], changed: MessageRef | None) -> Mapping[str, Json] | None:
+    """The platform's own fields that the last part has, or shall have.
+
+    changed  the message that the steps change, as it stood before: it keeps its fields if the last
+             part's step did nothing. None: they make a new message
+    """
     for step in reversed(steps):
         if step.kind != "delete":
+            if changed is not None and step.did_nothing:
+                return changed.extra or None
             return step.extra or None
     return None
 

@@ -37,7 +37,9 @@ _changed_part = fast_evolve(Part)
 def is_plain(answer: Answer) -> bool:
     """Whether the answer has only an id, which can be used: the common case."""
     name = answer.message_id
-    if answer.buckets or answer.result is not None or answer.more or answer.files:
+    if answer.buckets or answer.result is not None or answer.extra is not None:
+        return False
+    if answer.more or answer.files:
         return False
     return name is None or (
         type(name) is str
@@ -104,11 +106,21 @@ def answer_fault(answer: Answer) -> str | None:
         names: object = getattr(answer, place)
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             return f"Answer whose {place} is a tuple of texts"
+    extra: object = answer.extra
+    if not isinstance(extra, dict | None):
+        return "Answer whose extra is a table"
+    if extra is not None and (fault := fields_fault(extra)) is not None:
+        return f"Answer whose extra is {fault}"
     return None if isinstance(reports, Sequence) else "Answer whose buckets are a sequence"
 
 
 def own_result(answer: Answer) -> Answer:
-    """The answer with a copy of its result. Raises `ValueError` if no outbox could store it."""
+    """The answer with copies of its result and its `extra`.
+
+    Raises `ValueError` if no outbox could store the result.
+    """
+    if answer.extra is not None:
+        answer = attrs.evolve(answer, extra=plain_json(answer.extra))
     if answer.result is None:
         return answer
     return attrs.evolve(answer, result=plain_json(answer.result))

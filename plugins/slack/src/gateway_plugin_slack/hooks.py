@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import attrs
+
 from gateway_core.authors import (
     Address,
     Answer,
@@ -40,6 +42,7 @@ from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.rendering.buttons import fields_with
 from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.rendering.streams import streaming_of
+from gateway_plugin_slack.requests import fields_left
 from gateway_plugin_slack.settings import MOST_BYTES, Settings
 
 GATEWAY_CONTRACT = 1
@@ -143,13 +146,19 @@ def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]
 @hookimpl
 async def send(session: api.SlackSession, attempt: Attempt) -> Answer:
     """chat.postMessage; an answer to an interaction is posted to its response_url."""
-    return await session.send(attempt)
+    return _answer(attempt, await session.send(attempt))
 
 
 @hookimpl
 async def edit(session: api.SlackSession, attempt: Attempt) -> Answer:
     """chat.update."""
-    return await session.edit(attempt)
+    return _answer(attempt, await session.edit(attempt))
+
+
+def _answer(attempt: Attempt, answer: Answer) -> Answer:
+    """The answer, with the fields that the message has if some were left out."""
+    left = fields_left(attempt)
+    return answer if left is None else attrs.evolve(answer, extra=left)
 
 
 @hookimpl

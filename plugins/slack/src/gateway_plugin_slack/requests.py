@@ -28,12 +28,9 @@ def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) 
     """
     pictures = picture_blocks(attempt)
     content = {name: value for name, value in attempt.payload.items() if name in known}
-    extra = {name: value for name, value in (attempt.extra or {}).items() if name in extras}
-    if attempt.mode == "plain":
-        own = buttons_of(extra.get("blocks"))
-        extra = {name: value for name, value in extra.items() if name not in NOT_PLAIN}
-        if own:
-            extra["blocks"] = own
+    shown = fields_left(attempt)
+    asked = (attempt.extra or {}) if shown is None else shown
+    extra = {name: value for name, value in asked.items() if name in extras}
     alone = (pictures or extra.get("blocks")) and not others_of(extra.get("blocks"))
     if alone and not content.get("blocks"):
         content["blocks"] = _sections(attempt.payload)
@@ -44,6 +41,16 @@ def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) 
     if content.get("blocks") and extra.get("blocks"):
         extra["blocks"] = [*content["blocks"], *extra["blocks"]]
     return {**content, **extra}
+
+
+def fields_left(attempt: Attempt) -> dict[str, Any] | None:
+    """The fields of `extra` with which a part in plain text is sent; None: all that it has."""
+    extra = attempt.extra or {}
+    if attempt.mode != "plain" or not NOT_PLAIN.intersection(extra):
+        return None
+    left = {name: value for name, value in extra.items() if name not in NOT_PLAIN}
+    own = buttons_of(extra.get("blocks"))
+    return {**left, "blocks": own} if own else left
 
 
 def _sections(payload: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ def _ref(delivery: Delivery) -> MessageRef | None:
         thread_id=envelope.thread_id if changed is None else delivery.thread_id,
         parts=parts,
         revision=delivery.revision,
-        extra=carried(steps),
+        extra=carried(steps, changed),
         possible_duplicate=(
             delivery.possible_duplicate
             or (changed is not None and changed.possible_duplicate)
