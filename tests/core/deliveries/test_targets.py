@@ -5,6 +5,7 @@ import pytest
 
 from gateway_core import (
     Button,
+    Call,
     Delete,
     Disposition,
     Edit,
@@ -85,8 +86,8 @@ def receipt_of(id_, ref, disposition):
     )
 
 
-def edit(target=REF, **fields):
-    return Edit(instance_id="bot", external_room_id="r", target=target, text="new", **fields)
+def edit(target=REF, room="r", **fields):
+    return Edit(instance_id="bot", external_room_id=room, target=target, text="new", **fields)
 
 
 def later(envelope):
@@ -203,6 +204,18 @@ def test_a_delete_takes_all_parts(world):
 def test_there_are_no_steps_for_what_is_not_there(world, target):
     delivery, _ = world.change(edit(target))
     assert delivery.steps is None
+
+
+@pytest.mark.parametrize("room", ["r", "elsewhere"])
+def test_what_a_key_names_is_left_alone_from_another_room(world, room):
+    """An id names another message there."""
+    world.sending()
+    world.sent()
+    call = Call(instance_id="bot", external_room_id=room, target=KEY, method="react")
+    steps = world.targets.call_steps(later(call), 0)
+    assert (room == "r") == (steps is not None)
+    change = edit(KEY, room)
+    assert (room == "r") == (world.targets.steps(later(change), change, 0) is not None)
 
 
 # -- revisions

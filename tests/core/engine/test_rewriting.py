@@ -273,6 +273,29 @@ async def test_an_edit_stays_with_its_message(engine, moved, autojump_clock):
         assert ["one"] == channel.texts("r")
 
 
+async def test_a_reaction_goes_to_where_its_message_is(engine, moved, autojump_clock):
+    """Like an edit: by the key of the room that was asked for, and to no other room."""
+    channel = FakeChannel()
+    key = KeyRef(instance_id="bot", external_room_id="r", key="k")
+    async with engine(channel, plugins=[moved], partition_count=8) as gateway:
+        sent = await gateway.send("bot", "r", "one", key="k")
+        for target in (key, sent.ref):
+            await gateway.react(target, "👍")
+            made = channel.made[-1].attempt
+            assert ("sandbox", sent.ref.parts[0].message_id) == (made.room, made.message_id)
+
+
+async def test_a_reaction_is_not_moved_away_from_its_message(engine, moved, autojump_clock):
+    moved.change = lambda _envelope: None
+    key = KeyRef(instance_id="bot", external_room_id="r", key="k")
+    async with engine(FakeChannel(), plugins=[moved]) as gateway:
+        sent = await gateway.send("bot", "r", "one", key="k")
+        moved.change = to_sandbox
+        for target in (sent.ref, key):
+            with pytest.raises(Invalid, match="a policy chose 'sandbox', but the message"):
+                await gateway.react(target, "👍")
+
+
 async def test_a_call_may_have_other_arguments_and_another_room(engine, autojump_clock):
     def change(call):
         return attrs.evolve(call, external_room_id="sandbox", arguments={"to": "nobody"})

@@ -11,6 +11,7 @@ from gateway_core.contract.envelopes import (
     CHANGES,
     Delete,
     Edit,
+    Envelope,
     Json,
     KeyRef,
     MessageRef,
@@ -225,7 +226,7 @@ class Targets:
     def call_steps(self, delivery: Delivery, now: int) -> list[Step] | None:
         """The step of a call about a message, its first part; None: there is no such message."""
         ref = self.newest(delivery, now)
-        if ref is None or not ref.parts:
+        if ref is None or not ref.parts or _is_elsewhere(delivery.envelope, ref):
             return None
         delivery.found(_announcing(ref, _target(delivery)))
         return [Step("call", 0, message_id=ref.parts[0].message_id)]
@@ -335,9 +336,9 @@ def _fields(
     return fields if edit.buttons is None else fields_with(edit, fields)
 
 
-def _is_elsewhere(change: Edit | Delete, ref: MessageRef) -> bool:
-    """Whether a change by key goes to another room, where an id names another message."""
-    return isinstance(change.target, KeyRef) and change.external_room_id != ref.external_room_id
+def _is_elsewhere(envelope: Envelope, ref: MessageRef) -> bool:
+    """Whether a change or call by key goes to another room, where an id names another message."""
+    return isinstance(envelope.target, KeyRef) and envelope.external_room_id != ref.external_room_id
 
 
 def _target(delivery: Delivery) -> Target:

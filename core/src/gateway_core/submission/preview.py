@@ -177,14 +177,14 @@ def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:
     envelope = hooks.rewrite(asked)
     if envelope is asked:
         return asked
-    room = envelope.external_room_id
-    if not isinstance(envelope, Edit) or room == asked.external_room_id:
+    room, target = envelope.external_room_id, envelope.target
+    if target is None or room == asked.external_room_id:
         return checked(envelope)
-    if isinstance(envelope.target, MessageRef):
-        raise Invalid([moved_away(room, envelope.target.external_room_id)])
+    if isinstance(target, MessageRef):
+        raise Invalid([moved_away(room, target.external_room_id)])
     if fault := name_fault(room):
         raise Invalid([Problem("external_room_id", fault)])
-    own = checked(attrs.evolve(envelope, external_room_id=envelope.target.external_room_id))
+    own = checked(attrs.evolve(envelope, external_room_id=target.external_room_id))
     return attrs.evolve(own, external_room_id=room)
 
 
