@@ -6,7 +6,15 @@ from io import FileIO
 import pytest
 import trio
 
-from gateway_core import Disposition, File, GatewayClosed, Invalid, UnknownInstance
+from gateway_core import (
+    Address,
+    Disposition,
+    File,
+    GatewayClosed,
+    Invalid,
+    MessageRef,
+    UnknownInstance,
+)
 from gateway_core.authors import ErrorClass, Reason, Send, Verdict, hookimpl
 from gateway_core.files.held import PIECE, Allowance
 from gateway_core.files.spool import Spool
@@ -119,6 +127,19 @@ async def test_an_edit_keeps_the_files_changes_them_and_takes_them_off(opened):
     assert ["file-1", "file-2"] == [file.id for file in more.ref.parts[0].files]
     await gateway.edit(more.ref, "new", files=())
     assert () == channel.files[name]
+
+
+async def test_an_edit_takes_off_files_that_nobody_knows(opened):
+    """Of a message that an event named; one that the gateway made is known to have none."""
+    gateway, channel, _ = opened
+    sent = await gateway.send("bot", "room", "old")
+    named = Address(external_room_id="room", message_id=sent.ref.parts[0].message_id)
+    there = MessageRef.at("bot", named)
+    edits = [(there, None), (there, ()), (sent.ref, None), (sent.ref, ())]
+    for number, (ref, files) in enumerate(edits):
+        await gateway.edit(ref, f"new {number}", files=files)
+    made = [made.attempt for made in channel.made[1:]]
+    assert [False, True, False, False] == [attempt.loses_files for attempt in made]
 
 
 async def test_an_edit_by_a_ticket_finds_the_files(opened):

@@ -85,11 +85,14 @@ def edit_steps(
     ref: MessageRef,
     fields: Mapping[str, Json] | None,
     files: Sequence[File] = (),
+    *,
+    bare: bool = False,
 ) -> list[Step]:
     """Old parts against the new plan: edit what changed, append what is new, delete the rest.
 
     fields  the platform's own, for the last part; the part that was the last one loses them
     files   those that the plan's parts name by their places
+    bare    as `files_against` has it
     """
     old, last = ref.parts, len(plan) - 1
     steps: list[Step] = []
@@ -103,7 +106,7 @@ def edit_steps(
             steps.append(Step("send", len(steps), part=part, extra=extra or None, files=fresh))
             continue
         known = old[index]
-        against = files_against(part, files, known)
+        against = files_against(part, files, known, bare=bare)
         if against is not None and against.of_album(known):
             steps += _album_steps(part, against.files, known, extra, serial=len(steps))
             gone += _messages(known)[len(against.files) :]

@@ -89,11 +89,16 @@ def files_of(part: Part, files: Sequence[File]) -> StepFiles | None:
     return StepFiles(tuple(files[place] for place in part.files)) if part.files else None
 
 
-def files_against(part: Part, files: Sequence[File], known: PartRef) -> StepFiles | None:
-    """The files of an edited part, compared with the files that its message has already."""
+def files_against(
+    part: Part, files: Sequence[File], known: PartRef, *, bare: bool = False
+) -> StepFiles | None:
+    """The files of an edited part, compared with the files that its message has already.
+
+    bare  without files of its own, the part loses those that it may have, although none are known
+    """
     made = files_of(part, files)
     if made is None:
-        return StepFiles((), before=known.files) if known.files else None
+        return StepFiles((), before=known.files) if known.files or bare else None
     made.compare(known.files)
     made.more = known.more
     return made

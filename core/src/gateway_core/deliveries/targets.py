@@ -217,7 +217,10 @@ class Targets:
         if text is None:
             steps = field_steps(ref, fields or {})
         else:
-            steps = edit_steps(delivery.plan, ref if known else _doubted(ref), fields, files)
+            # Nobody knows which files a message has that perhaps no envelope made.
+            bare = text.files is not None and not ref.envelope_id
+            old = ref if known else _doubted(ref)
+            steps = edit_steps(delivery.plan, old, fields, files, bare=bare)
         steps += delete_steps(copies, first=len(steps))
         if change.interaction is not None:
             answering(steps, change.interaction)
