@@ -3,6 +3,7 @@
 import os
 from io import FileIO
 
+import attrs
 import pytest
 import trio
 
@@ -127,6 +128,27 @@ async def test_an_edit_keeps_the_files_changes_them_and_takes_them_off(opened):
     assert ["file-1", "file-2"] == [file.id for file in more.ref.parts[0].files]
     await gateway.edit(more.ref, "new", files=())
     assert () == channel.files[name]
+
+
+async def test_an_edit_hides_and_describes_a_file_that_stays(opened):
+    """Handed in as the ref has it, in another look; a bare id keeps the look."""
+    gateway, channel, _ = opened
+    sent = await gateway.send("bot", "room", "old", files=[File(b"one", name="1")])
+    [file] = sent.ref.parts[0].files
+    hidden = attrs.evolve(file, spoiler=True, alt="a chart")
+    bare = File(id=file.id, name="x")
+    ref = sent.ref
+    for text, asked, held, after in (
+        ("1", hidden, False, hidden),
+        ("2", bare, True, hidden),
+        ("3", attrs.evolve(bare, alt="a pie"), False, attrs.evolve(hidden, alt="a pie")),
+        ("4", file, False, file),
+    ):
+        ref = (await gateway.edit(ref, text, files=[asked])).ref
+        [upload] = channel.made[-1].attempt.files
+        assert (held, after) == (upload.held, upload.file)
+        assert (after,) == ref.parts[0].files
+    assert {"file-1": b"one"} == channel.contents
 
 
 async def test_an_edit_takes_off_files_that_nobody_knows(opened):

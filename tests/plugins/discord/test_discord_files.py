@@ -1,11 +1,12 @@
 """Pictures and files on Discord: sent, edited, taken off and deleted, and refused by name."""
 
+import attrs
 import pytest
 from pictures import png
 
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
 from gateway_contrib.emulators.faults import FaultPlan, Said
-from gateway_core import Disposition, File, Instance, Invalid, Secret
+from gateway_core import Address, Disposition, File, Instance, Invalid, MessageRef, Secret
 from gateway_plugin_discord.settings import DiscordSettings
 
 ROOM = "1100000000000000001"
@@ -69,6 +70,34 @@ async def test_a_replaced_picture_stays_in_its_place(gateway, emulator):
     again = await gateway.edit(edited.ref, "Dogs")
     assert [("Dogs", expected)] == shown(emulator)
     assert [name for name, _ in expected] == [file.name for file in again.ref.parts[0].files]
+
+
+async def test_a_picture_that_stays_is_hidden_and_described(gateway, emulator):
+    """And shown again; an id alone leaves the other picture as it is."""
+    other = File(png(9), name="dog.png", alt="A dog", spoiler=True)
+    sent = await gateway.send("support", ROOM, "", files=[File(png(), name="cat.png"), other])
+    looks = []
+    for look in ({"spoiler": True, "alt": "A cat"}, {"spoiler": False, "alt": ""}):
+        cat, dog = sent.ref.parts[0].files
+        files = [attrs.evolve(cat, **look), File(id=dog.id, name="x")]
+        sent = await gateway.edit(sent.ref, "", files=files)
+        [message] = emulator.rooms.conversation(ROOM)
+        looks.append([(file.spoiler, file.alt) for file in message.files])
+        assert looks[-1] == [(file.spoiler, file.alt) for file in sent.ref.parts[0].files]
+    dog = (True, "A dog")
+    assert [[(True, "A cat"), dog], [(False, ""), dog]] == looks
+
+
+async def test_an_attachment_of_a_message_that_an_event_named_keeps_its_look(gateway, emulator):
+    cat = File(png(), name="cat.png", alt="A cat", spoiler=True)
+    sent = await gateway.send("support", ROOM, "", files=[cat])
+    [part] = sent.ref.parts
+    there = MessageRef.at("support", Address(external_room_id=ROOM, message_id=part.message_id))
+    for text, look in (("one", {}), ("two", {"alt": "A grey cat"})):
+        await gateway.edit(there, text, files=[File(id=part.files[0].id, name="x", **look)])
+        [message] = emulator.rooms.conversation(ROOM)
+        [file] = message.files
+        assert (True, look.get("alt", "A cat")) == (file.spoiler, file.alt)
 
 
 async def test_files_need_no_text_and_go_with_the_message(gateway, emulator):

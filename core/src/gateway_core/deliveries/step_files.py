@@ -112,8 +112,18 @@ def with_held(wanted: Sequence[File] | None, parts: Sequence[PartRef]) -> tuple[
     there = held(parts)
     if wanted is None:
         return there
-    own = {file.id: file for file in there if file.id is not None}
-    return tuple(own.get(file.id, file) if file.id is not None else file for file in wanted)
+    own: dict[str | None, File] = {file.id: file for file in there if file.id is not None}
+    return tuple(_in_look(file, own.get(file.id, file)) for file in wanted)
+
+
+def _in_look(wanted: File, own: File) -> File:
+    """The message's own file, with the description and the spoiler that are wanted.
+
+    A file that is named by a bare id keeps those that it has.
+    """
+    if changed_file(wanted, alt=own.alt, spoiler=own.spoiler) == own:
+        return wanted
+    return changed_file(own, alt=wanted.alt or own.alt, spoiler=wanted.spoiler or own.spoiler)
 
 
 def left_out(plan: Sequence[Part], message: Send | Edit) -> str | None:

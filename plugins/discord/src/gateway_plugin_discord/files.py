@@ -66,7 +66,7 @@ def content_of(attempt: Attempt, body: Mapping[str, Any] | None) -> Mapping[str,
         return {"json": body or None}
     new = [upload for upload in attempt.files if upload.file.id is None]
     numbers = count()
-    listed = [_listed(upload.file, numbers) for upload in attempt.files]
+    listed = [_listed(upload, numbers) for upload in attempt.files]
     whole = {**body, "attachments": listed}
     if not new:
         return {"json": whole}
@@ -75,10 +75,22 @@ def content_of(attempt: Attempt, body: Mapping[str, Any] | None) -> Mapping[str,
     return {"body": Multipart(form)}
 
 
-def _listed(file: File, numbers: Iterator[int]) -> dict[str, Any]:
+def _kept(upload: Upload) -> dict[str, Any]:
+    """An attachment that stays, with its look if that may change.
+
+    Of an attachment that the gateway did not upload, only what the caller gives is known.
+    """
+    file = upload.file
+    look = {"description": file.alt or None, "is_spoiler": file.spoiler}
+    told = {} if upload.held else {name: look[name] for name in look if look[name] or file.digest}
+    return {"id": file.id, **told}
+
+
+def _listed(upload: Upload, numbers: Iterator[int]) -> dict[str, Any]:
     """The file's entry in `attachments`; a new file takes the next number."""
+    file = upload.file
     if file.id is not None:
-        return {"id": file.id}
+        return _kept(upload)
     named: dict[str, Any] = {"id": next(numbers), "filename": _name(file)}
     return {**named, "description": file.alt} if file.alt else named
 

@@ -115,6 +115,20 @@ async def test_a_spoiler_is_one_by_its_name_or_by_what_is_said(client):
     assert [True, True] == [file.spoiler for file in stored.files]
 
 
+async def test_an_edit_changes_whether_a_file_that_stays_is_a_spoiler(client):
+    """The name stays, and an entry that says nothing of it changes nothing."""
+    message = await client.posted({}, PNG)
+    looks = []
+    for look in ({"is_spoiler": True, "description": "a"}, {}, {"is_spoiler": False}):
+        said = {"id": message["attachments"][0]["id"], **look}
+        status, message = await client.edit(message, {"attachments": [said]})
+        assert (200, ["0.png"]) == (status, names(message))
+        [stored] = client.emulator.rooms.conversation(ROOM)
+        looks += [(file.spoiler, file.alt) for file in stored.files]
+    assert [(True, "a"), (True, "a"), (False, "a")] == looks
+    assert "flags" not in message["attachments"][0]
+
+
 async def test_a_file_of_the_limit_passes_and_one_byte_more_is_413(made):
     client = await made(file_bytes=1_000)
     assert ["0.png"] == names(await client.posted({}, b"x" * 1_000))

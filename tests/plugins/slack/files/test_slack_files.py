@@ -2,6 +2,7 @@
 
 import math
 
+import attrs
 import pytest
 import trio
 from pictures import png
@@ -56,7 +57,8 @@ async def test_its_text_is_edited_and_it_is_deleted(slack, gateway, autojump_clo
 
 async def test_its_files_stay_what_they_are(slack, gateway, autojump_clock):
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT])
-    for files in ((), (File(b"1,2", name="numbers.csv"),)):
+    described = attrs.evolve(receipt.ref.parts[0].files[0], alt="A grey cat")
+    for files in ((), (File(b"1,2", name="numbers.csv"),), (described,)):
         edited = await gateway.edit(receipt.ref, "A dog", files=files, raises=False)
         assert Disposition.REJECTED is edited.disposition
         assert Reason.UNSUPPORTED is edited.verdict.reason

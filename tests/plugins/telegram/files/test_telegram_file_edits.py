@@ -152,6 +152,21 @@ async def test_the_files_that_an_edit_names_stay(bot):
 URL = "https://example.com/a.png"
 
 
+@pytest.mark.parametrize("kinds", [["photo"], ["photo", "photo"]], ids=["one", "album"])
+async def test_a_picture_that_stays_is_hidden(bot, kinds):
+    """Without another upload; the description that Telegram has no place for is said to be lost."""
+    receipt = await bot.send("text", *kinds)
+    first, *others = receipt.ref.parts[0].files
+    files = [attrs.evolve(first, spoiler=True, alt="a page"), *others]
+    edited = await bot.gateway.edit(receipt.ref, "text", files=files)
+    assert ("delivered", ("alternative text",)) == (
+        edited.parts[0].outcome,
+        edited.parts[0].degraded,
+    )
+    assert [True, *(False for _ in others)] == [m.files[0].spoiler for m in bot.messages]
+    assert [first.id] == [file.id for file in edited.ref.parts[0].files][:1]
+
+
 async def test_a_picture_that_a_call_made_gets_another_caption(bot):
     """Its ref does not know of the file; neither do the refs of its edits."""
     made = await bot.gateway.call("support", "7", "sendPhoto", {"photo": URL, "caption": "old"})

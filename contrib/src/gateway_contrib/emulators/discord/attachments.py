@@ -1,6 +1,7 @@
 """Decides which files of a message a request adds, keeps and removes.
 
 Source: discord.com/developers/docs/reference#uploading-files and #editing-message-attachments.
+An edit can change the description and the spoiler of a file that stays (discord-api-docs, 8429).
 Without `attachments`, an edit keeps the message's files and adds those that it brings. With
 `attachments`, the list has all files of the message from then on.
 """
@@ -108,7 +109,7 @@ def file_of(wire: Wire, digest: str | None) -> File:
         size=wire["size"],
         digest=digest,
         alt=wire.get("description") or "",
-        spoiler=wire["filename"].startswith(SPOILER),
+        spoiler=bool(wire.get("flags", 0) & IS_SPOILER),
     )
 
 
@@ -147,6 +148,13 @@ def _found(place: str, said: Any, uploads: Mapping[str, Upload], before: Sequenc
         return New(uploads[number], said)
     for wire in before:
         if wire["id"] == number:
-            changed = {key: said[key] for key in ("description",) if key in said}
-            return {**wire, **changed}
+            return _changed(wire, said)
     raise form(place, "ATTACHMENT_NOT_FOUND", "Attachment data not found")
+
+
+def _changed(wire: Wire, said: Wire) -> Wire:
+    """An attachment that stays: its description and whether it is a spoiler can be changed."""
+    changed = {key: said[key] for key in ("description",) if key in said}
+    if said.get("is_spoiler") is not None:
+        changed["flags"] = IS_SPOILER if said["is_spoiler"] else None
+    return {key: value for key, value in {**wire, **changed}.items() if value is not None}
