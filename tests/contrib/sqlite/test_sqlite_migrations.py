@@ -45,7 +45,8 @@ def test_every_version_but_the_present_one_is_stored():
         ([[1, 0]], {"files": (1, 0)}),
         ([[0], 3], {"files": (0,), "cost": 3}),
         ([[], 1, True, False], {"fixed": True}),
-        ([[0], 2, False, True, "later"], {"files": (0,), "cost": 2, "repeated": True}),
+        ([[0], 2, False, True], {"files": (0,), "cost": 2, "repeated": True}),
+        ([[0, 1], 2, False, False, 1, "later"], {"files": (0, 1), "cost": 2, "captioned": 1}),
     ],
 )
 def test_a_part_is_read_as_any_release_writes_it(end, fields):

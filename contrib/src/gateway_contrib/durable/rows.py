@@ -81,8 +81,8 @@ _CLASSES = frozenset({None, *get_args(Priority)})
 _IN_ORDER = {s.priority: number for number, s in enumerate(STREAMS) if not s.alone}
 _NUMBERS = {stream: number for number, stream in enumerate(STREAMS)}
 _entry, _made_part, _stored = fast_init(Entry), fast_init(Part), fast_init(StoredEntry)
-_PART_DEFAULTS = ((), 1, False, False)
-"""What a part has at its end if that is left out: its files, cost, `fixed` and `repeated`."""
+_PART_DEFAULTS = ((), 1, False, False, 0)
+"""The end of a part that is left out: `files`, `cost`, `fixed`, `repeated` and `captioned`."""
 _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["version"]
 
 
@@ -227,6 +227,8 @@ def plain_part(part: Part) -> tuple[Any, ...]:
     The previous release reads as far as `cost`.
     """
     head = (part.payload, part.span, part.digest, part.degraded)
+    if part.captioned:
+        return (*head, part.files, part.cost, part.fixed, part.repeated, part.captioned)
     if part.fixed or part.repeated:
         return (*head, part.files, part.cost, part.fixed, part.repeated)
     if part.cost != 1:
@@ -244,7 +246,7 @@ def part_of(plain: Sequence[Any]) -> Part:
     if not more:
         return _made_part(payload=payload, span=span, digest=digest, degraded=lost)
     more += _PART_DEFAULTS[len(more) :]
-    files, cost, fixed, repeated, *_ = more
+    files, cost, fixed, repeated, captioned, *_ = more
     return _made_part(
         payload=payload,
         span=span,
@@ -254,6 +256,7 @@ def part_of(plain: Sequence[Any]) -> Part:
         cost=cost,
         fixed=bool(fixed),
         repeated=bool(repeated),
+        captioned=captioned,
     )
 
 

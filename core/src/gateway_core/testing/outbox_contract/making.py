@@ -22,6 +22,7 @@ _WHOLE: dict[str, Any] = {
     "cost": 2,
     "fixed": True,
     "repeated": True,
+    "captioned": 1,
 }
 """A value for each field of a part that is not the default."""
 PARTS = (
