@@ -576,6 +576,8 @@ async def test_a_result_is_a_copy_in_pythons_own_kinds():
         (Part(payload={}, digest="d", files=(0.0,)), "files is a tuple of places"),
         (Part(payload={}, digest="d", files=(-1,)), "files is a tuple of places"),
         (Part(payload={}, digest="d", files=[0]), "files is a tuple of places"),
+        (Part(payload={}, digest="d", captioned=1), "captioned is the place of one of its files"),
+        (Part(payload={}, digest="d", captioned="0"), "captioned is the place of one of its files"),
         (Part(payload={}, digest="d", cost="a"), "cost is a number of tokens"),
         (Part(payload={}, digest="d", cost=-1), "cost is a number of tokens"),
         (Part(payload={}, digest="d", cost=1.5), "cost is a number of tokens"),

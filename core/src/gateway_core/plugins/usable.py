@@ -186,7 +186,7 @@ def usable_part(part: Part, characters: int) -> tuple[Part, str | None]:
         part = _changed_part(part, payload=payload)
     fault = _part_fault(part, characters)
     if fault is None and not _is_bare(part):
-        part = _of_plain(part, "span", "digest", "degraded", "files", "cost")
+        part = _of_plain(part, "span", "digest", "degraded", "files", "cost", "captioned")
     return part, fault
 
 
@@ -214,6 +214,9 @@ def _part_fault(part: Part, characters: int) -> str | None:
         return "Part whose files is a tuple of places"
     if not is_whole(part.cost) or not 0 <= part.cost <= MOST:
         return "Part whose cost is a number of tokens"
+    places = len(part.files) or 1
+    if part.captioned != 0 and not (is_whole(part.captioned) and 0 <= part.captioned < places):
+        return "Part whose captioned is the place of one of its files"
     flags = (name for name in ("fixed", "repeated") if not isinstance(getattr(part, name), bool))
     wrong = next(flags, None)
     return None if wrong is None else f"Part whose {wrong} is true or false"
