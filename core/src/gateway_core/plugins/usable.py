@@ -214,12 +214,13 @@ def _part_fault(part: Part, characters: int) -> str | None:
         return "Part whose files is a tuple of places"
     if not is_whole(part.cost) or not 0 <= part.cost <= MOST:
         return "Part whose cost is a number of tokens"
-    places = len(part.files) or 1
-    if part.captioned != 0 and not (is_whole(part.captioned) and 0 <= part.captioned < places):
-        return "Part whose captioned is the place of one of its files"
     flags = (name for name in ("fixed", "repeated") if not isinstance(getattr(part, name), bool))
-    wrong = next(flags, None)
-    return None if wrong is None else f"Part whose {wrong} is true or false"
+    if wrong := next(flags, None):
+        return f"Part whose {wrong} is true or false"
+    chosen = part.captioned == 0 or (
+        is_whole(part.captioned) and 0 <= part.captioned < len(part.files)
+    )
+    return None if chosen else "Part whose captioned is the place of one of its files"
 
 
 def _is_flat(payload: object) -> bool:
