@@ -214,13 +214,18 @@ def _part_fault(part: Part, characters: int) -> str | None:
         return "Part whose files is a tuple of places"
     if not is_whole(part.cost) or not 0 <= part.cost <= MOST:
         return "Part whose cost is a number of tokens"
+    return _kind_fault(part)
+
+
+def _kind_fault(part: Part) -> str | None:
+    """What is wrong with what a part says of the message that it becomes."""
     flags = (name for name in ("fixed", "repeated") if not isinstance(getattr(part, name), bool))
     if wrong := next(flags, None):
         return f"Part whose {wrong} is true or false"
-    chosen = part.captioned == 0 or (
-        is_whole(part.captioned) and 0 <= part.captioned < len(part.files)
-    )
-    return None if chosen else "Part whose captioned is the place of one of its files"
+    place: object = part.captioned
+    if place == 0 or (is_whole(place) and 0 <= place < len(part.files)):
+        return None
+    return "Part whose captioned is the place of one of its files"
 
 
 def _is_flat(payload: object) -> bool:
