@@ -212,7 +212,7 @@ def _part_fault(part: Part, characters: int) -> str | None:
         return "Part whose degraded is a tuple of texts"
     if part.files != () and not _are_places(part.files):
         return "Part whose files is a tuple of places"
-    if not is_whole(part.cost) or not 0 <= part.cost <= MOST:
+    if not (type(part.cost) is int or is_whole(part.cost)) or not 0 <= part.cost <= MOST:
         return "Part whose cost is a number of tokens"
     return _kind_fault(part)
 

@@ -300,7 +300,7 @@ def _problems_of_plan(
         return []
     if not plan:
         return [Problem("text", f"leaves nothing to send on channel {hooks.channel!r}")]
-    if (fault := left_out(plan, message)) is not None:
+    if message.files and (fault := left_out(plan, message)) is not None:
         return [Problem("files", fault)]
     if len(plan) > most:
         return [Problem("text", f"needs {len(plan)} messages, at most {most} (`max_parts`)")]
