@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from gateway_core import Disposition, File
-from gateway_core.authors import ErrorClass, Reason, Verdict
+from gateway_core.authors import ErrorClass, Reason, TransportError, Verdict
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 REFUSED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED)
@@ -85,3 +85,15 @@ async def test_a_change_of_files_that_a_run_began_and_the_next_one_hears_refused
     ]
     assert ["file-1"] == [file.id for file in edited.ref.parts[0].files]
     assert {"file-1": b"one"} == channel.contents
+
+
+async def test_a_refused_repeat_does_not_say_that_the_first_attempt_did_nothing(autojump_clock):
+    async def script(attempt):
+        if attempt.operation == "edit":
+            lost = TransportError("cut", dispatched="unknown")
+            raise Failure(REFUSED) if attempt.number > 1 else lost
+
+    async with open_test_gateway(FakeChannel(script=script)) as gateway:
+        sent = await gateway.send("bot", "room", "old")
+        receipt = await gateway.edit(sent.ref, "new", raises=False)
+    assert (2, "unknown") == (receipt.attempts, receipt.parts[0].outcome)
