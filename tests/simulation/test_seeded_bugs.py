@@ -542,8 +542,8 @@ def what_is_too_much_of_a_message_stays(patch):
     """An edit makes the message shorter, and nobody deletes the rest."""
     whole = targets.edit_steps
 
-    def edit_steps(*given: Any) -> Any:
-        return [step for step in whole(*given) if step.kind != "delete"]
+    def edit_steps(*given: Any, **named: Any) -> Any:
+        return [step for step in whole(*given, **named) if step.kind != "delete"]
 
     patch.setattr(targets, "edit_steps", edit_steps)
 
