@@ -8,6 +8,7 @@ import attrs
 import pytest
 import trio
 from structlog.testing import capture_logs
+from value_kinds import kinds
 
 from gateway_core import (
     Address,
@@ -66,19 +67,6 @@ class Whole(int):
 
 class Single(float):
     pass
-
-
-def kinds(value):
-    """The classes of all that a value holds."""
-    yield type(value)
-    if attrs.has(type(value)):
-        value = attrs.asdict(value, recurse=False)
-    if isinstance(value, dict):
-        for item in (*value, *value.values()):
-            yield from kinds(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from kinds(item)
 
 
 class Adapter:

@@ -7,6 +7,7 @@ import attrs
 import pytest
 import trio
 from structlog.testing import capture_logs
+from value_kinds import kinds
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import (
@@ -84,19 +85,6 @@ ENVELOPES = [
     Edit(**PLACE, target=REF, text=TEXT, extra=EXTRA),
     Delete(**PLACE, target=KeyRef(instance_id="bot", external_room_id="room", key=KEY)),
 ]
-
-
-def kinds(value):
-    """The classes of all that a value holds."""
-    yield type(value)
-    if attrs.has(type(value)):
-        value = attrs.asdict(value, recurse=False)
-    if isinstance(value, dict):
-        for item in (*value, *value.values()):
-            yield from kinds(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from kinds(item)
 
 
 BARE = {str, int, float, bool, type(None), dict, list, tuple, *map(type, [*ENVELOPES, REF])} | {

@@ -66,7 +66,7 @@ def _knowing(
                 asked[hooks] = hooks.address(event)
             except HookContractError as error:
                 asked[hooks] = None
-                if error.text.startswith("answered"):
+                if error.__cause__ is None:  # it raised nothing: it answered
                     unusable.append(error)
         if (address := asked[hooks]) is not None:
             yield Resolved(name, address)
