@@ -32,6 +32,7 @@ sys.path.insert(0, str(HERE / "shared"))
 
 import amounts  # noqa: E402 - it stands on the path since the line before
 import binding  # noqa: E402 - likewise
+import dealing  # noqa: E402 - likewise
 import drifting  # noqa: E402 - likewise
 
 # How fast an example is says how busy the machine is.
@@ -90,43 +91,16 @@ def pytest_runtest_logstart():
 
 
 CLOCK = "autojump_clock"
-FIRST = [
-    HERE / name
-    for name in (
-        "integration/test_prometheus.py",
-        "simulation/test_worlds.py",
-        "simulation/test_spread_worlds.py",
-        "integration/test_kills.py",
-        "integration/test_answering_servers.py",
-        "core/bridge/test_processes.py",
-        "integration/test_moved_bots.py",
-        "simulation/test_group_bugs.py",
-        "integration/test_demo_process.py",
-        "docs/test_snippets.py",
-        "docs/test_pages_fit.py",
-        "simulation/test_shared_worlds.py",
-        "integration/test_broadcast_kills.py",
-        "plugins/markdown/test_arrival.py",
-        "integration/test_wheels.py",
-        "contrib/cli/test_cli_demo.py",
-        "contrib/postgres/test_postgres_contract.py",
-        "contrib/postgres/test_postgres_streams_killed.py",
-        "typing/test_programs.py",
-        "plugins/markdown/test_plans.py",
-        "integration/test_first_bot.py",
-        "integration/test_tutorial.py",
-        "docs/test_bridges.py",
-        "integration/test_forgotten_connections.py",
-        "plugins/test_contract_drift.py",
-    )
-]
-"""The files that take longest, in that order: at the end each would keep all waiting."""
-assert all(path.exists() for path in FIRST)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node):
     node.workerinput["whole"] = _is_whole(node.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return dealing.scheduler(config, log) if config.option.dist == "loadfile" else None
 
 
 def _is_whole(config):
@@ -145,8 +119,8 @@ def pytest_collection_modifyitems(config, items):
         left = [item for item in items if item.get_closest_marker("long_run")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
-    place = {path: number for number, path in enumerate(FIRST)}
-    items.sort(key=lambda item: place.get(item.path, len(FIRST)))
+    if hasattr(config, "workerinput"):
+        items.sort(key=dealing.place)
     for item in items:
         info = getattr(item, "_fixtureinfo", None)
         if info is not None and CLOCK in info.names_closure and CLOCK not in info.argnames:

@@ -30,8 +30,18 @@ for line in sys.stdin:
 @pytest.fixture
 def often(monkeypatch):
     """The owner looks ten times as often for what is asked; the test is not about how soon."""
+    _look_each(0.1, monkeypatch)
+
+
+@pytest.fixture
+def seldom(monkeypatch):
+    """The owner looks once a minute for what is asked: hours of virtual time have fewer looks."""
+    _look_each(60.0, monkeypatch)
+
+
+def _look_each(seconds, monkeypatch):
     for module in ("durable.committer", "sqlite.outbox", "postgres.outbox"):
-        monkeypatch.setattr(f"gateway_contrib.{module}.POLL", 0.1)
+        monkeypatch.setattr(f"gateway_contrib.{module}.POLL", seconds)
 
 
 @pytest.fixture(scope="session")

@@ -120,17 +120,12 @@ async def a_day(gateway, day, rng):
 
 @pytest.mark.parametrize("outbox", ["in memory", "durable"])
 async def test_nothing_grows_with_the_rooms_and_keys_of_a_month(
-    outbox, tmp_path, monkeypatch, autojump_clock
+    outbox, tmp_path, monkeypatch, seldom, autojump_clock
 ):
     days = amount(f"days {outbox}")
     monkeypatch.setattr("gateway_core.accounts.instance_state.MOST_MOVED", 100)
     monkeypatch.setattr("gateway_core.engine.instances.instance_registry.MOST_GONE", 5)
     monkeypatch.setattr("gateway_core.backlog.capacity.MOST_GONE", 100)
-    for module in (
-        "durable.committer",
-        "sqlite.outbox",
-    ):  # nobody asks for anything: a look a minute is enough
-        monkeypatch.setattr(f"gateway_contrib.{module}.POLL", 60.0)
     stored = None
     if outbox == "durable":
         settings = SqliteSettings(in_thread=False, history_for=DAY, refs_for=DAY)

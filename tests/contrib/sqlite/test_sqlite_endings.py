@@ -75,6 +75,7 @@ async def test_what_is_tried_again_is_told_again_when_it_ends_again(path, autoju
         assert [names[0], names[2], again] == await told(outbox)
 
 
+@pytest.mark.usefixtures("seldom")
 async def test_who_is_too_late_hears_of_it_and_who_is_not_does_not(path, autojump_clock):
     entries = Entries()
     async with outbox_at(path, history_for=3600.0) as outbox:

@@ -165,6 +165,7 @@ async def test_what_has_no_place_in_memory_stays_in_the_file_and_comes_in_order(
         assert sorted(texts, key=int) == texts
 
 
+@pytest.mark.usefixtures("seldom")
 async def test_a_scheduled_message_waits_in_the_file(path, autojump_clock):
     """Hours ahead it is no delivery; it goes out in its second, in the next life too."""
     channel = FakeChannel()
@@ -179,6 +180,7 @@ async def test_a_scheduled_message_waits_in_the_file(path, autojump_clock):
     assert [3600.0, 7200.0] == [pytest.approx(at, abs=0.1) for at in channel.times]
 
 
+@pytest.mark.usefixtures("seldom")
 async def test_a_poll_that_a_later_run_sends_is_not_edited_away(path, autojump_clock):
     """The file says that its part is fixed; nor is it forgotten when an operator tries it again."""
     poll, channel = Poll("lunch?", ["yes", "no"]), FakeChannel(script=refuse)
@@ -546,6 +548,7 @@ async def test_a_retry_for_which_there_is_no_place_waits_for_one(path, autojump_
     assert ["good", "bad"] == channel.texts("room")
 
 
+@pytest.mark.usefixtures("seldom")
 async def test_what_a_key_stands_for_is_remembered_as_long_as_the_key(path, autojump_clock):
     """History may be shorter than the keys' time; keys that are too old are free again."""
     channel = FakeChannel()

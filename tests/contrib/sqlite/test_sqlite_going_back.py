@@ -104,6 +104,7 @@ async def test_this_release_goes_on_with_its_successors_file(path, later, autoju
     await finish(path, 2)
 
 
+@pytest.mark.usefixtures("seldom")
 async def test_the_successor_takes_up_what_was_written_without_it(path, later, autojump_clock):
     """Once for each time that somebody else had the file."""
     await traffic(path, "first")

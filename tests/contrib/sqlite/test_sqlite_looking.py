@@ -19,6 +19,8 @@ from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import Disposition, ErrorClass, OutboxError, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
+pytestmark = pytest.mark.usefixtures("seldom")
+
 GONE = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, raw="it is gone")
 HOUR = 3600.0
 

@@ -14,6 +14,8 @@ from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
 from gateway_core.outboxes import Entry, Part
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
+pytestmark = pytest.mark.usefixtures("seldom")
+
 STORED = sorted(
     Path(__file__).with_name("stored").glob("v*.sql"), key=lambda file: int(file.stem[1:])
 )

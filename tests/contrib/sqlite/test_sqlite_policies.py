@@ -14,6 +14,8 @@ from gateway_core import KeyRef
 from gateway_core.authors import Delay, hookimpl
 from gateway_core.testing import EPOCH, FakeChannel, open_test_gateway, virtual_wall
 
+pytestmark = pytest.mark.usefixtures("seldom")
+
 HOUR = 3600.0
 KEY = KeyRef(instance_id="bot", external_room_id="r", key="k")
 

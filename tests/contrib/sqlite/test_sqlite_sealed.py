@@ -120,6 +120,7 @@ async def test_without_keys_these_bytes_have_them(path, autojump_clock):
     assert [TEXT] == words_in(encoded, TEXT)
 
 
+@pytest.mark.usefixtures("seldom")
 async def test_what_is_sealed_goes_on_in_the_next_process_run(path, autojump_clock):
     async with open_test_gateway(FakeChannel(script=script), outbox=opened(path), **UNHURRIED) as g:
         arrived = await all_kinds(g)
