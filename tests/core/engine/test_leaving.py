@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from functools import partial
 
 import pytest
@@ -19,7 +20,9 @@ async def test_a_value_is_returned_through_the_block(autojump_clock):
     assert 7 == await body()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt("^C"), SystemExit(3), ValueError("x")])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt("^C"), SystemExit(3), ValueError("x"), GeneratorExit()]
+)
 async def test_whatever_the_body_raises_leaves_as_it_is(error, say, autojump_clock):
     channel = FakeChannel(latency=3)
 
@@ -31,6 +34,20 @@ async def test_whatever_the_body_raises_leaves_as_it_is(error, say, autojump_clo
     with pytest.raises(type(error)) as caught:
         await application()
     assert error is caught.value
+    assert ["hello"] == channel.texts("r")
+
+
+async def test_a_generator_that_is_closed_around_the_block_drains(say, autojump_clock):
+    channel = FakeChannel(latency=3)
+
+    async def sent():
+        async with open_test_gateway(channel) as gateway:
+            yield await gateway.submit(say.message())
+            yield await gateway.submit(say.message())
+
+    async with aclosing(sent()) as tickets:
+        async for _ in tickets:
+            break
     assert ["hello"] == channel.texts("r")
 
 

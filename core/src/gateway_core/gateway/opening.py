@@ -169,8 +169,6 @@ async def _opened(
                 try:
                     await life.opened.wait()
                     yield gateway
-                except GeneratorExit:
-                    raise
                 except BaseException as error:  # noqa: BLE001 - raised again below, unwrapped
                     body = error
                 life.quiet()
