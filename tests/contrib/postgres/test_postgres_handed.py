@@ -426,6 +426,26 @@ async def test_enqueue_with_psycopg(server, made, cursors, rows, as_cursor):
     await handed_is(server, made, name, ENVELOPE)
 
 
+class Safe(str):
+    """A text of a template engine, which may stand in a page as it is."""
+
+    __slots__ = ()
+
+
+class Total(int):
+    """A number of an application."""
+
+
+@pytest.mark.parametrize("rows", [tuple_row, dict_row])
+async def test_enqueue_of_texts_and_numbers_with_classes_of_their_own(server, made, rows):
+    extra = {Safe("a"): [Total(1), Safe("b")]}
+    names = {"instance_id": Safe("bot"), "external_room_id": Safe("room"), "key": Safe("k")}
+    wanted = Send(**names, text=Safe("x"), extra=extra)
+    with psycopg.connect(server.url(), row_factory=rows) as own:
+        name = enqueue(own, wanted, schema=made)
+    await handed_is(server, made, name, wanted)
+
+
 def test_enqueue_with_asyncio(server, made):
     import asyncio  # noqa: PLC0415, TID251 - what an application runs on
 

@@ -89,13 +89,13 @@ def _statement(
 ) -> tuple[str, tuple[Any, ...]]:
     if not schema.replace("_", "a").isalnum() or not schema.isascii():
         raise ValueError(f"schema must be a name of letters, digits and _, not {schema!r}")
-    names = (envelope.instance_id, envelope.external_room_id)
+    names = (_plain(envelope.instance_id), _plain(envelope.external_room_id))
     if any("\0" in name for name in names):
         raise Invalid([Problem("", "instance and room must not contain NUL")])
     if (place := reads_disk(envelope)) is not None:
         raise Invalid([Problem(f"files.{place}", f"cannot be handed over: {BY_NAME}")])
     try:
-        text = msgspec.json.encode(to_json(envelope)).decode()
+        text = msgspec.json.encode(to_json(envelope), enc_hook=_plain).decode()
     except (TypeError, UnicodeEncodeError) as error:
         raise Invalid([Problem("", f"cannot be stored as JSON: {error}")]) from None
     if not secrets:
@@ -104,6 +104,17 @@ def _statement(
     sealed = [Keyring([key]).seal(HANDED, token, text) for key in keys]
     sql = f"SELECT {schema}.hand(%s, %s, %s::uuid, %s::text[], %s::text[]) AS id"
     return sql, (*names, token, [key.id for key in keys], sealed)
+
+
+def _plain(value: Any) -> Any:
+    """What a text or number is that has a class of its own, such as a template engine's text."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    raise TypeError(f"a value of the class {type(value).__name__}")
 
 
 def _driver_sql(connection: Any) -> Any:
