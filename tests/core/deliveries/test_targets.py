@@ -9,6 +9,7 @@ from gateway_core import (
     Delete,
     Disposition,
     Edit,
+    File,
     KeyRef,
     MessageRef,
     Part,
@@ -29,10 +30,10 @@ KEY = KeyRef(instance_id="bot", external_room_id="r", key="k")
 SCOPE = ("bot", "r", "send", "k")
 
 
-def delivery_of(id_, envelope, plan=()):
+def delivery_of(id_, envelope, plan=(), **known):
     """A delivery; those are in order that their names are."""
     order = int.from_bytes(id_.encode().ljust(7, b" "), "big")
-    return Delivery(id_, envelope, plan, sequence=order)
+    return Delivery(id_, envelope, plan, sequence=order, **known)
 
 
 class World:
@@ -265,6 +266,17 @@ def test_after_half_a_delete_the_other_half_stands(world):
     assert attrs.evolve(REF, revision=1) == world.targets.newest(of(REF), 0)
 
 
+def test_of_an_album_the_files_stand_that_a_delete_left(world):
+    one, two, three = (File(name.encode(), name=name) for name in "123")
+    album = PartRef(message_id="1", files=(one, two, three), more=("2", "3"))
+    delivery, _ = world.change(delete(attrs.evolve(REF, parts=(album,))))
+    assert ["3", "2", "1"] == [step.message_id for step in delivery.steps]
+    delivery.steps[0].outcome, delivery.steps[1].outcome = "deleted", "failed"
+    world.changed(delivery, None, Disposition.REJECTED)
+    left = world.targets.newest(of(REF), 0).parts
+    assert [("1", (one,)), ("2", (two,))] == [(part.message_id, part.files) for part in left]
+
+
 def test_of_several_that_a_delete_left_all_stand_in_their_order(world):
     parts = tuple(PartRef(message_id=name) for name in "1234")
     delivery, _ = world.change(delete(attrs.evolve(REF, parts=parts)))
@@ -325,6 +337,7 @@ def test_a_newer_edit_of_the_same_message_overtakes_one_that_waits(world):
 
 
 YES, NONE = (Button("Yes", "y"),), ()
+FILES = (File(b"one", name="1"),)
 LEFT = [  # what the older changes, the newer, and whether nothing is left of the older then
     ({"text": "a"}, {"text": "b"}, True),
     ({"text": "a"}, {"buttons": YES}, False),
@@ -335,12 +348,19 @@ LEFT = [  # what the older changes, the newer, and whether nothing is left of th
     ({"buttons": YES}, {"buttons": NONE}, True),
     ({"buttons": YES}, {"text": "b"}, False),
     ({"buttons": YES}, {"text": "b", "buttons": NONE}, True),
+    ({"text": "a", "files": FILES}, {"text": "b"}, False),
+    ({"text": "a", "files": ()}, {"text": "b"}, False),
+    ({"text": "a", "files": FILES}, {"text": "b", "files": ()}, True),
+    ({"text": "a", "files": FILES}, {"buttons": NONE}, False),
+    ({"text": "a", "extra": {"e": 1}}, {"text": "b"}, False),
+    ({"text": "a", "extra": {"e": 1}}, {"text": "b", "buttons": YES}, False),
+    ({"text": "a", "extra": {"e": 1}}, {"text": "b", "extra": {}}, True),
 ]
 
 
 @pytest.mark.parametrize(("older", "newer", "useless"), LEFT)
 def test_one_that_changes_what_the_newer_leaves_is_made_all_the_same(world, older, newer, useless):
-    """Text and buttons can be changed apart from each other."""
+    """Text, buttons, files and the platform's own fields can be changed apart from each other."""
     where = {"instance_id": "bot", "external_room_id": "r", "target": REF}
     first, _ = world.change(Edit(**where, **older), id_="w1", started=False)
     _, overtaken = world.change(Edit(**where, **newer), id_="w2", started=False)
@@ -351,6 +371,29 @@ def test_an_older_text_that_comes_in_after_newer_buttons_is_made(world):
     where = {"instance_id": "bot", "external_room_id": "r", "target": REF}
     world.change(Edit(**where, buttons=YES), id_="w2", started=False)
     assert world.change(Edit(**where, text="a"), id_="w1", started=False)[1] is None
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["waits", "has begun"])
+def test_older_files_that_come_in_after_a_newer_text_go_before_it(world, begun):
+    """Once that has begun, they come too late: they would bring their old text back."""
+    where = {"instance_id": "bot", "external_room_id": "r", "target": REF}
+    newer, _ = world.change(Edit(**where, text="b"), id_="w2", started=begun)
+    older, overtaken = world.change(Edit(**where, text="a", files=FILES), id_="w1", started=False)
+    assert begun is (overtaken is older)
+    if not begun:
+        assert older is world.targets.before(newer, newer.envelope, 0)
+        assert world.targets.before(older, older.envelope, 0) is None
+
+
+def test_the_first_of_a_former_run_is_not_overtaken_since_it_may_have_begun(world):
+    """It may have changed the message, and nothing of it was recorded before the kill."""
+    former = [delivery_of(name, edit(), restored=True) for name in ("w1", "w2")]
+    for delivery in former:
+        world.targets.comes(delivery, 0)
+        assert world.targets.overtaken(delivery, 0) is None
+    assert former[1] is world.change(edit(), id_="w3", started=False)[1]
+    world.targets.leaves(former[0])
+    assert {} == world.targets._restored
 
 
 def test_one_that_has_started_is_not_overtaken(world):

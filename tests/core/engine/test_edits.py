@@ -14,6 +14,7 @@ from gateway_core import (
     DeliveryError,
     Disposition,
     Edit,
+    File,
     KeyRef,
     Limit,
     MessageRef,
@@ -374,6 +375,25 @@ async def test_a_waiting_edit_behind_a_newer_one_is_superseded_not_raised(
         assert ["superseded"] * 3 + ["delivered"] == ends
         assert [("send", "0"), ("edit", "4")] == operations(channel)
         assert 1 == receipts["4"].ref.revision
+
+
+async def test_a_newer_text_leaves_the_files_and_fields_of_a_waiting_edit(engine, autojump_clock):
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        sent = await gateway.send("bot", "r", "0", files=[File(b"one", name="1")])
+        gateway.suspend("bot")
+        changes = {"files": (File(b"two", name="2"),)}, {"extra": {"look": "new"}}, {}, {}
+        tickets = [
+            await gateway.submit(edit_of(sent.ref, f"{n}", **fields))
+            for n, fields in enumerate(changes)
+        ]
+        gateway.resume("bot")
+        receipts = [await ticket.receipt() for ticket in tickets]
+    ends = [receipt.disposition.value for receipt in receipts]
+    assert ["delivered", "delivered", "superseded", "delivered"] == ends
+    ref = receipts[-1].ref
+    assert (["3"], {"look": "new"}) == (channel.texts("r"), ref.extra)
+    assert [b"two"] == [channel.contents[file.id] for file in ref.parts[0].files]
 
 
 async def test_an_edit_under_way_is_not_superseded(engine, autojump_clock):

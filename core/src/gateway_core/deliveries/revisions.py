@@ -199,7 +199,7 @@ def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:
     """One step for each message, the newest first, so that the rest never looks cut off."""
     steps: list[Step] = []
     for part in parts:
-        for name in (part.message_id, *part.more):
-            files = files_gone(part) if name == part.message_id else None
+        for message in _messages(part) if part.more else (part,):
+            name, files = message.message_id, files_gone(message)
             steps.append(Step("delete", first + len(steps), message_id=name, files=files))
     return steps[::-1]

@@ -265,7 +265,7 @@ class Step:
                 step.files = files_of(part, files.files)
                 step.part = attrs.evolve(part, files=tuple(places[at] for at in part.files))
         if steps[0].files is not None:
-            steps[0].files.held = files.held
+            steps[0].files.held, steps[0].files.more = files.held, files.more
             steps[0].files.before = files.before
 
     @property

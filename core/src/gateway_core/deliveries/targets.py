@@ -57,6 +57,7 @@ class Targets:
         self._edits: dict[str, Delivery] = {}
         self._begun: dict[str, Delivery] = {}
         self._under_way: dict[str, Delivery] = {}
+        self._restored: dict[str, Delivery] = {}
         self._spilled: dict[Any, Delivery] = {}
         self._waiting: dict[str, str] = {}
 
@@ -66,9 +67,10 @@ class Targets:
         A change that a previous run began goes on before other changes of its message begin.
         """
         target = _target(delivery)
-        if delivery.started and isinstance(delivery.envelope, CHANGES):
+        if (delivery.started or delivery.restored) and isinstance(delivery.envelope, CHANGES):
             delivery.changes(self._identity(delivery, now))
-            self._under_way.setdefault(delivery.message, delivery)
+            first = self._under_way if delivery.started else self._restored
+            first.setdefault(delivery.message, delivery)
         if isinstance(target, MessageRef):
             name = target.envelope_id
         else:
@@ -83,15 +85,14 @@ class Targets:
 
         This is the older edit, if it still waits; or the new one, if it waited for its message and
         comes in after newer edits. None: the older edit changes something that the newer one does
-        not change.
+        not change, or may have begun in a former run.
         """
         delivery.changes(self._identity(delivery, now))
         other = self._edits.get(delivery.message)
         if other is not None and other.receipt is None and _is_newer(other, delivery):
-            kept = _is_of_buttons(other) and not _is_of_buttons(delivery)
-            return None if delivery.started or kept else delivery
+            return self._comes_late(delivery, other)
         self._edits[delivery.message] = delivery
-        useless = other is not None and other.receipt is None and not other.started
+        useless = other is not None and other.receipt is None and not self._perhaps_begun(other)
         return other if other is not None and useless and _covers(delivery, other) else None
 
     def origin(self, delivery: Delivery, now: int) -> Delivery | None:
@@ -153,6 +154,8 @@ class Targets:
         self._forget_edit(delivery)
         if self._under_way.get(delivery.message) is delivery:
             del self._under_way[delivery.message]
+        if self._restored.get(delivery.message) is delivery:
+            self._restored[identity] = self._restored.pop(delivery.message)
         delivery.changes(identity)
         if isinstance(change, Edit):
             self._edits.setdefault(identity, delivery)
@@ -260,7 +263,7 @@ class Targets:
         wanted = self._waiting.pop(delivery.id, None)
         if wanted is not None:
             self._revisions.leave(wanted)
-        for changing in (self._begun, self._under_way):
+        for changing in (self._begun, self._under_way, self._restored):
             if changing.get(delivery.message) is delivery:
                 del changing[delivery.message]
 
@@ -280,7 +283,7 @@ class Targets:
             self._revisions.record(None, origin)
         elif isinstance(delivery.envelope, Delete) and delivery.steps is not None:
             left = standing(delivery.steps)  # some may be gone
-            if len(left) < len(target.parts):
+            if _messages(left) < _messages(target.parts):
                 ref = attrs.evolve(target, parts=left, revision=delivery.revision)
                 self._revisions.record(ref, origin)
 
@@ -303,6 +306,21 @@ class Targets:
             return known.receipt.ref
         return self._revisions.newest(_only_named(target, known.envelope_id))
 
+    def _comes_late(self, older: Delivery, newer: Delivery) -> Delivery | None:
+        """An edit comes in after a newer one: return it if it is useless; else it begins first."""
+        if self._perhaps_begun(older):
+            return None
+        if _covers(newer, older):
+            return older
+        if newer.started or self.has_begun(newer):
+            return None if _is_of_buttons(newer) else older
+        self._under_way.setdefault(older.message, older)
+        return None
+
+    def _perhaps_begun(self, edit: Delivery) -> bool:
+        """Whether it has begun, as far as is known; the first of a former run may have done so."""
+        return edit.started or self._restored.get(edit.message) is edit
+
     def _forget_edit(self, delivery: Delivery) -> None:
         if self._edits.get(delivery.message) is delivery:
             del self._edits[delivery.message]
@@ -316,6 +334,11 @@ class Targets:
             return known.envelope_id if known is not None else f"{room} key {target.key}"
         first = target.parts[0].message_id if target.parts else ""
         return target.envelope_id or f"{room} message {first}"
+
+
+def _messages(parts: Sequence[PartRef]) -> int:
+    """How many platform messages these are: each file of an album is one."""
+    return sum(1 + len(part.more) for part in parts)
 
 
 def _of_text(change: Edit | Delete) -> Edit | None:
@@ -366,7 +389,9 @@ def _covers(newer: Delivery, older: Delivery) -> bool:
         return True
     if new.only_buttons:
         return old.only_buttons
-    return old.buttons is None or new.buttons is not None or new.extra is not None
+    buttons = old.buttons is None or new.buttons is not None or new.extra is not None
+    extra = old.extra is None or new.extra is not None
+    return buttons and extra and (old.files is None or new.files is not None)
 
 
 def _is_of_buttons(edit: Delivery) -> bool:

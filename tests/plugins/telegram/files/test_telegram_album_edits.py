@@ -165,6 +165,18 @@ async def test_an_album_that_is_as_wanted_already_is_unchanged(bot):
     assert [30, 20] == sides(bot)
 
 
+@pytest.mark.parametrize(
+    "words", ["message caption is too long", "can't parse entities: unsupported start tag"]
+)
+async def test_a_caption_that_is_planned_anew_leaves_the_album_whole(bot, words):
+    ref, _ = await album(bot, *(picture(side) for side in (20, 30, 40)))
+    bot.emulator.faults = FaultPlan(script={0: no(words)})
+    edited = await bot.gateway.edit(ref, "**new**")
+    assert (2, ref.parts[0].more) == (edited.attempts, edited.ref.parts[0].more)
+    await bot.gateway.delete(edited.ref)
+    assert [] == bot.messages
+
+
 async def test_a_message_that_cannot_be_deleted_any_more_fails_the_edit(bot):
     ref, files = await album(bot, *(picture(side) for side in (20, 30)))
     bot.emulator.faults = FaultPlan(script={1: no("message can't be deleted for everyone")})
