@@ -15,7 +15,7 @@ from gateway_core import (
     Scope,
     Verdict,
 )
-from gateway_core.authors import Answer, Limit, Part, TransportError, hookimpl
+from gateway_core.authors import Answer, Limit, Part, Traits, TransportError, hookimpl
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 
@@ -304,6 +304,40 @@ async def test_a_first_message_in_doubt_keeps_its_place_in_the_next_run(autojump
     async with open_test_gateway(channel, outbox=outbox):
         await trio.sleep(60)
     assert channel.texts("room") == ["half […]", "after"]
+
+
+class Words(FakeChannel):
+    """Each word is a message of its own."""
+
+    @hookimpl
+    def chunk(self, envelope):
+        return [Part(payload={"text": word}) for word in envelope.text.split()]
+
+
+@pytest.mark.parametrize("deduplicates_for", [0.0, 300.0])
+async def test_a_later_message_in_doubt_is_repeated_by_its_key_in_the_next_run(
+    deduplicates_for, autojump_clock
+):
+    """It may be there already: a copy is announced, and none is made where the key prevents it."""
+    there = []
+
+    async def script(attempt):
+        if attempt.operation == "send" and attempt.payload["text"] == "two":
+            there.append(attempt.key)
+            if len(there) == 1:
+                await trio.sleep_forever()  # the platform has it, and nobody hears of it
+
+    traits = Traits(deduplicates_for=deduplicates_for)
+    outbox, channel = MemoryOutbox(), Words(script=script, traits=traits)
+    await killed_within(outbox, channel, lambda out: say(out, "one two three", pause=5.0))
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(60)
+        name = channel.made[0].attempt.key.rpartition(".")[0]
+        receipt = (await gateway.status(name)).receipt
+    assert ["one", "two", "three", "[…]"] == channel.texts("room")
+    assert 2 == len(there)
+    assert (deduplicates_for == 0.0) is receipt.possible_duplicate
+    assert 1 == len(set(there))
 
 
 # -- what is shown

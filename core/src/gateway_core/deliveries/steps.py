@@ -215,7 +215,7 @@ class Step:
         self.mode = mode
         if old is None or old.outcome is not None:
             return
-        if old.kind == "start" and old.maybe_sent:  # its message may be there: this makes another
+        if old.kind in MADE and old.maybe_sent:  # its message may be there: this makes another
             self.maybe_sent, self.first_at, self.doubtful = old.maybe_sent, LONG_AGO, True
         self.refusals, self.outages, self.down_at = old.refusals, old.outages, old.down_at
         self.alone, self.transforms, self.verdict = old.alone, old.transforms, old.verdict

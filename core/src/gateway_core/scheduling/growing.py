@@ -75,8 +75,8 @@ class GrowingPlanner:
         if any(each.outcome == "unknown" for each in steps):
             return Ending(Disposition.UNKNOWN)
         step = delivery.step if delivery.steps is not None else None
-        if step is not None and step.kind == "send" and step.doubtful:
-            return step.kind  # the message may be there already: nothing else takes its place
+        if step is not None and any(map(_may_be_there, steps)):
+            return step.kind  # nothing else takes its place; what precedes it was planned with it
         if not growth.decided:
             choose(delivery, growth, lane, now)
         if growth.native is not None:
@@ -287,6 +287,11 @@ class GrowingPlanner:
             shows_its_end = all(pace.is_roomy for pace in growth.paces)
         growth.show_its_end(shown=shows_its_end)
         return plan if shows_its_end else plan[:-1]
+
+
+def _may_be_there(step: Step) -> bool:
+    """Whether it sends a message that may be there already, without our knowing."""
+    return step.kind == "send" and step.doubtful and step.outcome is None
 
 
 def _refused(problems: Sequence[Problem]) -> Verdict | None:
