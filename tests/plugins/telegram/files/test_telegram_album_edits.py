@@ -177,6 +177,14 @@ async def test_a_caption_that_is_planned_anew_leaves_the_album_whole(bot, words)
     assert [] == bot.messages
 
 
+async def test_a_file_without_the_caption_that_is_planned_anew_gets_none(bot):
+    ref, files = await album(bot, *(picture(side) for side in (20, 30, 40)))
+    bot.emulator.faults = FaultPlan(script={1: no("can't parse entities: unsupported start tag")})
+    edited = await bot.gateway.edit(ref, "**new**", files=[files[0], picture(9), files[2]])
+    assert (3, [20, 9, 40]) == (edited.attempts, sides(bot))
+    assert [("photo", "new"), ("photo", ""), ("photo", "")] == bot.seen
+
+
 async def test_a_message_that_cannot_be_deleted_any_more_fails_the_edit(bot):
     ref, files = await album(bot, *(picture(side) for side in (20, 30)))
     bot.emulator.faults = FaultPlan(script={1: no("message can't be deleted for everyone")})

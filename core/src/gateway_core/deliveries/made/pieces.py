@@ -24,6 +24,8 @@ def piece_of(
         return None
     start, end = part.span
     text = envelope.text[start:end]
+    if step.place_in_part not in (None, part.captioned):  # another file of its album shows it
+        text, end = "", start
     if without_files and not text.strip():
         return None
     if envelope.format == "markdown" and mode == "stricter":
