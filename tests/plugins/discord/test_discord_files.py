@@ -5,7 +5,7 @@ import pytest
 from pictures import png
 
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
-from gateway_contrib.emulators.faults import FaultPlan, Said
+from gateway_contrib.emulators.faults import Fault, FaultPlan, FaultQueue, Said
 from gateway_core import Address, Disposition, File, Instance, Invalid, MessageRef, Secret
 from gateway_plugin_discord.settings import DiscordSettings
 
@@ -45,6 +45,15 @@ async def test_a_picture_with_a_bold_text(gateway, emulator):
 async def test_the_text_changes_and_the_picture_stays(gateway, emulator):
     receipt = await gateway.send("support", ROOM, "A cat", files=[File(png(), name="cat.png")])
     await gateway.edit(receipt.ref, "A *grey* cat")
+    assert [("A grey cat", [("cat.png", "")])] == shown(emulator)
+
+
+async def test_attachments_of_an_earlier_edit_take_no_file_off(gateway, emulator):
+    sent = await gateway.send("support", ROOM, "A cat")
+    extra = {"attachments": []}
+    edited = await gateway.edit(sent.ref, "No cat", extra=extra)
+    edited = await gateway.edit(edited.ref, "A cat", files=[File(png(), name="cat.png")])
+    await gateway.edit(edited.ref, "A grey cat")
     assert [("A grey cat", [("cat.png", "")])] == shown(emulator)
 
 
@@ -98,6 +107,46 @@ async def test_an_attachment_of_a_message_that_an_event_named_keeps_its_look(gat
         [message] = emulator.rooms.conversation(ROOM)
         [file] = message.files
         assert (True, look.get("alt", "A cat")) == (file.spoiler, file.alt)
+
+
+@pytest.fixture
+async def lossy(open_to, autojump_clock):
+    """A gateway, its emulator, and a function that makes an edit whose outcome nobody knows."""
+    faults = FaultQueue()
+    emulator = DiscordEmulator(faults=faults)
+    instance = Instance("support", "discord", DiscordSettings(token=Secret("a.b.c")))
+    async with open_to("https://discord.com", emulator.app, instance) as opened:
+
+        async def lose(fault, ref, text, files):
+            faults.add(fault, times=100)
+            lost = await opened.edit(ref, text, files=files, ttl=5, raises=False)
+            faults.clear()
+            assert "unknown" == lost.parts[0].outcome
+            return lost.ref
+
+        yield opened, emulator, lose
+
+
+async def test_a_text_changes_beside_files_of_which_nobody_knows(lossy):
+    """By the newest ref, and by an old one after the gateway has forgotten the message."""
+    gateway, emulator, lose = lossy
+    sent = await gateway.send("support", ROOM, "A cat", files=[File(png(), name="cat.png")])
+    dog = File(png(9), name="dog.png")
+    lost = await lose(Fault.RESET_AFTER, sent.ref, "A dog", [dog])
+    for ref in (lost, attrs.evolve(sent.ref, envelope_id="0" * 30)):
+        await gateway.edit(ref, "A grey dog")
+        assert [("A grey dog", [("dog.png", "")])] == shown(emulator)
+
+
+async def test_a_change_of_files_in_doubt_is_made_when_it_is_repeated(lossy):
+    gateway, emulator, lose = lossy
+    both = [File(png(n), name=f"{n}.png") for n in (7, 8)]
+    sent = await gateway.send("support", ROOM, "Cats", files=both)
+    first, second = sent.ref.parts[0].files
+    for files in ([second, first], [first], [File(png(9), name="9.png")]):
+        await lose(Fault.RESET_BEFORE, sent.ref, "New", files)
+        await gateway.edit(sent.ref, "New", files=files)
+        assert [("New", [(file.name, "") for file in files])] == shown(emulator)
 
 
 async def test_files_need_no_text_and_go_with_the_message(gateway, emulator):

@@ -504,6 +504,8 @@ class Attempt:
     files        the files of `part`, in its order; for an edit the files that the message has
                  afterwards, for a deletion the files that it has now
     loses_files  for an edit: the message loses all files that it has
+    keeps_files  for an edit that names no files: the message keeps all that it has. Some of `files`
+                 may be wrong, if the outcome of an earlier edit is unknown
     more         for an edit of the text alone: ids of the further messages of the part: the rest of
                  an album
     place        for an edit of an album's files, of which each is an attempt of its own: which of
@@ -528,6 +530,7 @@ class Attempt:
     ephemeral: bool = False
     files: tuple[Upload, ...] = ()
     loses_files: bool = False
+    keeps_files: bool = False
     more: tuple[str, ...] = ()
     place: int | None = None
 

@@ -60,10 +60,13 @@ def content_of(attempt: Attempt, body: Mapping[str, Any] | None) -> Mapping[str,
     """The content of the request: JSON, or a form of JSON and files.
 
     The attachments are listed in the order of the attempt's files: those that the message keeps by
-    their ids, new ones by their numbers. Discord removes all others.
+    their ids, new ones by their numbers. Discord removes all others. If the message keeps its
+    files, none is listed: their ids may be unknown or wrong.
     """
     if body is None or attempt.part is None or not (attempt.files or attempt.loses_files):
         return {"json": body or None}
+    if attempt.keeps_files:
+        return {"json": {name: value for name, value in body.items() if name != "attachments"}}
     new = [upload for upload in attempt.files if upload.file.id is None]
     numbers = count()
     listed = [_listed(upload, numbers) for upload in attempt.files]
@@ -76,13 +79,13 @@ def content_of(attempt: Attempt, body: Mapping[str, Any] | None) -> Mapping[str,
 
 
 def _kept(upload: Upload) -> dict[str, Any]:
-    """An attachment that stays, with its look if that may change.
+    """An attachment that stays, with its look, which may change.
 
     Of an attachment that the gateway did not upload, only what the caller gives is known.
     """
     file = upload.file
     look = {"description": file.alt or None, "is_spoiler": file.spoiler}
-    told = {} if upload.held else {name: look[name] for name in look if look[name] or file.digest}
+    told = {name: look[name] for name in look if look[name] or file.digest}
     return {"id": file.id, **told}
 
 

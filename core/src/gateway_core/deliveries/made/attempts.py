@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core.contract.envelopes import ANSWER, REVISE, UPLOAD, Attempt, Call, Send
+from gateway_core.contract.envelopes import ANSWER, REVISE, UPLOAD, Attempt, Call, Edit, Send
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import NATIVE, Step
@@ -38,6 +38,7 @@ def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
     envelope = delivery.envelope
     call = envelope if isinstance(envelope, Call) else None
     native = {} if delivery.growth is None else _natively(delivery, step)
+    held = step.files is not None and step.files.held
     made = _attempt(
         operation=step_operation(delivery, step),
         envelope_id=delivery.id,
@@ -54,6 +55,7 @@ def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
         key=f"{delivery.id}.{step.serial}",
         mode=step.mode,
         place=None if step.place is None else step.place_in_part,
+        keeps_files=held and isinstance(envelope, Edit) and envelope.files is None,
     )
     if step.interaction is None:
         return made
