@@ -97,3 +97,42 @@ async def test_a_refused_repeat_does_not_say_that_the_first_attempt_did_nothing(
         sent = await gateway.send("bot", "room", "old")
         receipt = await gateway.edit(sent.ref, "new", raises=False)
     assert (2, "unknown") == (receipt.attempts, receipt.parts[0].outcome)
+
+
+async def cut_before(attempt):
+    """Nothing that changes files arrives, and nobody knows it."""
+    if attempt.operation == "edit" and not attempt.files[0].held:
+        raise TransportError("cut", dispatched="unknown")
+
+
+@pytest.fixture
+async def in_doubt(autojump_clock):
+    """A gateway, its channel, and a message whose change of files was lost, which nobody knows."""
+    channel = FakeChannel(script=cut_before)
+    async with open_test_gateway(channel) as gateway:
+        sent = await gateway.send("bot", "room", "old", files=[File(b"one", name="1")])
+        two = File(b"two", name="2")
+        lost = await gateway.edit(sent.ref, "new", files=[two], ttl=5, raises=False)
+        assert "unknown" == lost.parts[0].outcome
+        channel.script = None
+        yield gateway, channel, sent.ref
+
+
+@pytest.mark.parametrize("text", [None, "text"])
+async def test_a_change_of_files_in_doubt_is_made_when_it_is_repeated(in_doubt, text):
+    """Even after an edit that kept the files, whichever these were."""
+    gateway, channel, ref = in_doubt
+    if text is not None:
+        kept = await gateway.edit(ref, text)
+        assert [None] == [file.id for file in kept.ref.parts[0].files]
+    edited = await gateway.edit(ref, text or "new", files=[File(b"two", name="2")])
+    assert ["file-2"] == [file.id for file in edited.ref.parts[0].files]
+    assert b"two" == channel.contents[channel.files[ref.parts[0].message_id][0]]
+
+
+async def test_what_stands_after_a_change_in_doubt_is_not_sent_in_place_of_the_new_file(in_doubt):
+    gateway, channel, ref = in_doubt
+    await gateway.edit(ref, "text")
+    await gateway.send("bot", "other room", "look", files=[File(b"two", name="2")])
+    [upload] = channel.made[-1].attempt.files
+    assert (None, b"two") == (upload.known, channel.contents["file-2"])

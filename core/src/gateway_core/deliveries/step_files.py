@@ -53,15 +53,19 @@ class StepFiles:
     def compare(self, before: tuple[File, ...]) -> None:
         """Note which files the message has now, and whether it shall have others."""
         self.before = before
-        self.held = len(before) == len(self.files) and all(map(_is_same, self.files, before))
+        self.held = len(before) == len(self.files) and all(map(_stays, self.files, before))
 
     def of_album(self, known: PartRef) -> bool:
         """Whether they are an album's other files, each of which takes the place of another."""
         return bool(known.more) and not self.held and 0 < len(self.files) <= 1 + len(known.more)
 
     def learn(self, answer: Answer) -> None:
-        """Note what the platform said about the files."""
-        if len(answer.files) == len(self.files):
+        """Note what the platform said about the files.
+
+        Of an edit that keeps the files, an id may be that of a file that an earlier edit was to
+        replace.
+        """
+        if len(answer.files) == len(self.files) and not self.held:
             self.ids = answer.files
         self.more = answer.more or self.more
 
@@ -72,8 +76,16 @@ class StepFiles:
 
     @property
     def identities(self) -> list[list[object]]:
-        """What distinguishes each file from others, for a reader."""
-        return [[_name(file), file.name, file.alt, file.spoiler] for file in self.files]
+        """What distinguishes each file from others, for a reader; None: its bytes are not known."""
+        return [
+            [
+                None if self.held and file.is_stored else _name(file),
+                file.name,
+                file.alt,
+                file.spoiler,
+            ]
+            for file in self.files
+        ]
 
     @property
     def standing(self) -> tuple[File, ...]:
@@ -152,6 +164,14 @@ def held(parts: Sequence[PartRef]) -> tuple[File, ...]:
 def _name(file: File) -> object:
     """What identifies the file both before and after it was sent."""
     return file.digest or file.url or file.id
+
+
+def _stays(wanted: File, there: File) -> bool:
+    """Whether the message certainly has the file that is wanted, or the edit keeps what is there.
+
+    A file that was uploaded, but got no id, may be that of an edit whose outcome is unknown.
+    """
+    return wanted is there or (not there.is_stored and _is_same(wanted, there))
 
 
 def _is_same(one: File, other: File) -> bool:

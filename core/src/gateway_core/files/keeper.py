@@ -209,8 +209,11 @@ class KeptFiles:
         return all(file.digest and self._known_id(instance_id, file) for file in files.files)
 
     def learn(self, instance_id: str, files: StepFiles, answer: Answer) -> None:
-        """Remember the platform's ids of the files, so that later messages can send the ids."""
-        if not answer.reusable or len(answer.files) != len(files.files):
+        """Remember the platform's ids of the files, so that later messages can send the ids.
+
+        An edit that keeps its message's files has sent none.
+        """
+        if files.held or not answer.reusable or len(answer.files) != len(files.files):
             return
         for file, name in zip(files.files, answer.files, strict=True):
             if file.digest:
