@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from random import Random
 
+import attrs
 import pytest
 import trio
 
@@ -87,7 +88,7 @@ async def test_what_was_sent_before_the_move_is_left_alone(world, autojump_clock
         answer = await gateway.send("support", OLD, "answer", reply_to="-7:1")
         gone = await gateway.delete(before.ref, raises=False)
     assert (Disposition.REJECTED, Reason.MESSAGE_GONE) == (old.disposition, old.verdict.reason)
-    assert (Disposition.REJECTED, Reason.MESSAGE_GONE) == (gone.disposition, gone.verdict.reason)
+    assert (Disposition.REJECTED, Reason.UNSUPPORTED) == (gone.disposition, gone.verdict.reason)
     assert (["before"], ["changed", "answer"]) == (world.texts(OLD), world.texts(new))
     assert ("without_reply",) == answer.transforms
 
@@ -113,8 +114,21 @@ async def test_a_delete_that_hears_of_the_move_does_not_say_that_the_message_is_
         before = await gateway.send("support", OLD, "before")
         world.emulator.migrate_room(OLD)
         gone = await gateway.delete(before.ref, raises=False)
-    assert (Disposition.REJECTED, Reason.MESSAGE_GONE) == (gone.disposition, gone.verdict.reason)
+    assert (Disposition.REJECTED, Reason.UNSUPPORTED) == (gone.disposition, gone.verdict.reason)
     assert ["before"] == world.texts(OLD)
+
+
+async def test_a_deletion_of_several_messages_does_not_pass_over_those_that_stay(
+    world, autojump_clock
+):
+    async with world.life() as gateway:
+        before = await gateway.send("support", OLD, "x " * 4000)
+        new = world.emulator.migrate_room(OLD)
+        after = await gateway.send("support", OLD, "after")
+        mixed = attrs.evolve(before.ref, parts=(before.ref.parts[0], *after.ref.parts))
+        gone = await gateway.delete(attrs.evolve(mixed, envelope_id=""), raises=False)
+    assert (Disposition.REJECTED, Reason.UNSUPPORTED) == (gone.disposition, gone.verdict.reason)
+    assert (2, []) == (len(world.texts(OLD)), world.texts(new))
 
 
 async def test_the_next_life_knows_the_move(world, autojump_clock):

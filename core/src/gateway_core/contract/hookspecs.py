@@ -508,7 +508,8 @@ def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Ve
     non_retryable  the envelope ends `rejected`; at room scope the room's backlog ends as well; with
                    `files_refused` the text is sent alone if its sender wants that. With reason
                    `outcome_unknown` and `dispatched="unknown"` the step's outcome stays unknown:
-                   the platform may still act, and a repeat would make a copy
+                   the platform may still act, and a repeat would make a copy. With reason
+                   `message_gone` a deletion of several messages goes on with the others
     fatal          at instance scope the instance is suspended and the envelope waits or ends as
                    configured; else the envelope ends `fatal`
     done           nothing was wrong: the step counts as acknowledged

@@ -37,6 +37,7 @@ from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, l
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
 """The loss that each transform causes."""
 POSTED_ANEW = "posted anew: its message was gone"
+ACKNOWLEDGED = Decision("acknowledged")
 CLOSING = ("closed", "end")
 """Kinds of decisions that close the limit which a refusal names."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
@@ -78,6 +79,9 @@ class Consequences:
             return
         repeat_safe = verdict.dispatched == "unknown" and failed.is_repeat_safe()
         outage = self._count(failed, harmless=verdict.dispatched == "no" or repeat_safe)
+        if failed.found_gone:
+            self._do_acknowledged(failed, ACKNOWLEDGED)
+            return
         decision = decide(
             verdict,
             step,
@@ -385,11 +389,6 @@ class Consequences:
         """
         delivery, step, growth = failed.delivery, failed.step, failed.delivery.growth
         gone = failed.verdict.reason is Reason.MESSAGE_GONE
-        if growth is not None and gone and step.kind == "delete":
-            step.end("deleted")  # somebody else has deleted the message
-            if self._shard.journal is not None:
-                self._shard.journal.acknowledged(delivery, step)
-            return True
         if growth is not None and step.kind in NATIVE and growth.native is not None:
             late = step.kind == "stop" and decision.disposition is Disposition.EXPIRED
             return not late and self._go_on_otherwise(failed, growth)

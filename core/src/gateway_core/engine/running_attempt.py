@@ -9,7 +9,7 @@ import attrs
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.envelopes import Attempt, Call
 from gateway_core.contract.instances import Instance
-from gateway_core.contract.verdicts import Reason, Verdict
+from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.plugins.front import ChannelHooks
@@ -48,9 +48,28 @@ class Failed:
         """Whether a rate limit refused the attempt, so that it does not count as one."""
         return self.verdict.reason is Reason.RATE_LIMITED and self.verdict.dispatched == "no"
 
+    @property
+    def found_gone(self) -> bool:
+        """Whether the message to delete is gone, and counts as deleted.
+
+        It does not if it was the last one and nobody has found any other one either.
+        """
+        if not _was_gone(self.step.kind, self.verdict):
+            return False
+        others = [step for step in self.delivery.steps or () if step is not self.step]
+        alone = all(_was_gone(step.kind, step.verdict) for step in others)
+        return not alone or self.delivery.growth is not None
+
     def is_repeat_safe(self) -> bool:
         """Whether a repeat makes no copy."""
         return is_repeat_safe(self.step, self.delivery, self.account.hooks, self.now)
+
+
+def _was_gone(kind: str, verdict: Verdict | None) -> bool:
+    """Whether a message to delete was gone, and no attempt of ours can have deleted it."""
+    if kind != "delete" or verdict is None or verdict.reason is not Reason.MESSAGE_GONE:
+        return False
+    return verdict.error_class is ErrorClass.NON_RETRYABLE
 
 
 def is_repeat_safe(step: Step, delivery: Delivery, hooks: ChannelHooks, now: int) -> bool:

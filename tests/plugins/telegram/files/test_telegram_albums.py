@@ -2,11 +2,12 @@
 
 from itertools import pairwise
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_core import Button, File, Instance, Invalid, Secret, Send
+from gateway_core import Button, File, Instance, Invalid, PartRef, Secret, Send
 from gateway_plugin_telegram import TelegramSettings, hooks
 
 KEYBOARD = {"reply_markup": {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}}
@@ -138,5 +139,16 @@ async def test_an_album_of_which_an_id_is_refused_is_uploaded(bot, make):
 async def test_an_album_is_deleted_whole(bot):
     receipt = await bot.send("x" * 1025, "photo", "video", "document", "document")
     assert 5 == len(bot.messages)
+    assert (await bot.gateway.delete(receipt.ref)).delivered
+    assert [] == bot.messages
+
+
+@pytest.mark.parametrize("gone", [(0,), (1,), (2,), (0, 2)])
+async def test_what_is_left_of_an_album_is_deleted(bot, gone):
+    receipt = await bot.send("look", "photo", "photo", "photo")
+    [album] = receipt.ref.parts
+    names = (album.message_id, *album.more)
+    one = [PartRef(message_id=names[place]) for place in gone]
+    await bot.gateway.delete(attrs.evolve(receipt.ref, envelope_id="", parts=tuple(one)))
     assert (await bot.gateway.delete(receipt.ref)).delivered
     assert [] == bot.messages

@@ -21,12 +21,14 @@ from gateway_plugin_telegram.errors.wording import (
     FAILED,
     FILE_STALE,
     FILE_UNKNOWN,
+    LEFT_BEHIND,
     MESSAGE_GONE,
     NO_RIGHTS,
     NO_TEXT,
     PHRASES,
     STATUSES,
     UNCHANGED,
+    UNSUPPORTED,
     Meaning,
     Transform,
     final,
@@ -199,6 +201,8 @@ def _fitted(meaning: Meaning, attempt: Attempt) -> Meaning:
         return final(Reason.BAD_REQUEST)
     if meaning is MESSAGE_GONE and attempt.operation in _DELETES and attempt.number > 1:
         return ALREADY_GONE
+    if meaning is LEFT_BEHIND and attempt.operation == "delete":
+        return UNSUPPORTED  # of several messages, one that is gone would count as deleted
     if meaning.scope is Scope.ROOM and not _concerns_room(meaning, attempt):
         return attrs.evolve(meaning, scope=Scope.MESSAGE)
     return meaning

@@ -57,8 +57,7 @@ NO_RIGHTS = final(Reason.FORBIDDEN, Scope.ROOM)
 `send` or an `edit` was refused."""
 MESSAGE_GONE = final(Reason.MESSAGE_GONE)
 LEFT_BEHIND = final(Reason.MESSAGE_GONE)
-"""As `MESSAGE_GONE`, but the message is still in the group that moved: a deletion must not report
-it as deleted."""
+"""As `MESSAGE_GONE`, but the message is still in the group that moved: no bot can delete it."""
 ALREADY_GONE = Meaning(ErrorClass.DONE, Reason.MESSAGE_GONE, Scope.MESSAGE)
 DELETED_AT_ONCE = attrs.evolve(MESSAGE_GONE, dispatched="unknown")
 UNAUTHORIZED = Meaning(ErrorClass.FATAL, Reason.UNAUTHORIZED, Scope.INSTANCE)
