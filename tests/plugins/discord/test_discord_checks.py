@@ -19,7 +19,11 @@ def ref(**fields):
     return MessageRef(envelope_id="e1", **{**HERE, **fields})
 
 
+V2 = {"flags": 1 << 15, "components": [{"type": 10}]}
+
 GOOD = [
+    Edit(**HERE, target=ref(extra=V2), text="", extra=V2),
+    Edit(**HERE, target=ref(extra={"flags": 4}), text="ho"),
     Send(**HERE, text="hi"),
     Send(**HERE, text="hi", thread_id="2", reply_to="3"),
     Send(**HERE, text="", extra={"embeds": [{"title": "hi"}]}),
@@ -49,6 +53,9 @@ BAD = [
     (Send(**HERE, text="hi", extra={"flags": "4"}), ["extra.flags"]),
     (Send(**HERE, text="hi", extra={"flags": 1 << 15, "embeds": []}), ["text", "extra.embeds"]),
     (Edit(**HERE, target=ref(), text=""), ["text"]),
+    (Edit(**HERE, target=ref(extra=V2), text="ho"), ["text"]),
+    (Edit(**HERE, target=ref(extra=V2), text="ho", extra=V2), ["text"]),
+    (Edit(**HERE, target=ref(extra=V2), text="ho", extra={}), ["text"]),
     (Edit(**HERE, target=ref(), text="hi", extra={"tts": True}), ["extra.tts"]),
     (
         Delete(**HERE, target=ref(thread_id="t", parts=(PartRef(message_id="m"),))),

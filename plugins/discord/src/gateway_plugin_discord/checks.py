@@ -11,6 +11,7 @@ from gateway_plugin_discord.by_token.webhook import problems_of_webhook
 from gateway_plugin_discord.files import problems_of_files
 from gateway_plugin_discord.ids import is_snowflake, person_of
 from gateway_plugin_discord.methods import (
+    BESIDE_V2,
     CHANNEL,
     COMPONENTS_V2,
     CREATE_FIELDS,
@@ -117,6 +118,8 @@ def _message_problems(message: Send | Edit, fields: frozenset[str]) -> Iterable[
         yield Problem("extra.flags", "must be a whole number")
     elif flags & COMPONENTS_V2:
         yield from _beside_components(text, {**extra, **({"poll": poll} if poll else {})})
+    elif text.strip() and _is_of_components(message.target):
+        yield Problem("text", BESIDE_V2)
 
 
 def _has_content(extra: Mapping[str, Any]) -> bool:
@@ -124,12 +127,17 @@ def _has_content(extra: Mapping[str, Any]) -> bool:
     return any(extra.get(name) for name in _WITHOUT_TEXT)
 
 
+def _is_of_components(target: object) -> bool:
+    """Whether the message to edit is known to consist of components alone."""
+    flags = (target.extra or {}).get("flags") if isinstance(target, MessageRef) else None
+    return isinstance(flags, int) and bool(flags & COMPONENTS_V2)
+
+
 def _beside_components(text: str, extra: Mapping[str, Any]) -> Iterable[Problem]:
-    why = "Discord takes none with Components V2 (flag 1 << 15): put it into a component"
     if text.strip():
-        yield Problem("text", why)
+        yield Problem("text", BESIDE_V2)
     for name in sorted(NOT_IN_V2 & extra.keys()):
-        yield Problem(f"extra.{name}", why)
+        yield Problem(f"extra.{name}", BESIDE_V2)
 
 
 def _call_problems(envelope: Call) -> Iterable[Problem]:

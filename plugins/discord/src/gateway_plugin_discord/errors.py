@@ -17,7 +17,7 @@ from gateway_core.http import Response, foreign_verdict, retry_after_seconds
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswersError
 from gateway_plugin_discord.learned.webhooks import BucketSpentError
 from gateway_plugin_discord.limits import bucket_reports
-from gateway_plugin_discord.methods import REACTION, Route, route_of
+from gateway_plugin_discord.methods import BESIDE_V2, REACTION, Route, route_of
 
 FRONT_DOOR_WAIT = 600.0
 """Seconds for which Discord's front door blocks an IP address at least."""
@@ -61,6 +61,13 @@ class PersonOpened(GatewayError):
 
     def __str__(self) -> str:
         return f"direct messages are channel {self.channel}"
+
+
+class NoTextError(GatewayError):
+    """A text for a message that consists of components alone."""
+
+    def __str__(self) -> str:
+        return f"text: {BESIDE_V2}"
 
 
 class DiscordApiError(GatewayError):
@@ -170,6 +177,8 @@ def _words(said: Any) -> Iterator[str]:
             above.pop()
 
 
+BESIDE_COMPONENTS = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
+"""Discord's word for a text of a message that consists of components alone."""
 _TOO_LONG = re.compile(r"LENGTH|or fewer in length", re.IGNORECASE)
 _RETRYABLE = ErrorClass.RETRYABLE
 _REFUSED = ErrorClass.NON_RETRYABLE
@@ -183,6 +192,7 @@ FRONT_DOOR = attrs.evolve(LIMITED_GLOBALLY, retry_after=FRONT_DOOR_WAIT)
 NOT_NOW = attrs.evolve(LIMITED, retry_after=LONG_BACKOFF)
 TOO_MUCH_TYPING = _Row(error_class=_REFUSED, reason=Reason.RATE_LIMITED)
 BUSY = attrs.evolve(NOT_NOW, reason=Reason.PLATFORM_ERROR)
+NO_TEXT = _Row(error_class=_REFUSED, reason=Reason.UNSUPPORTED)
 MALFORMED = _Row(error_class=_REFUSED, reason=Reason.BAD_REQUEST)
 TOO_LONG = _Row(error_class=_REFUSED, reason=Reason.TOO_LONG)
 STRICTER = _Row(error_class=_RETRYABLE, reason=Reason.TOO_LONG, transform="stricter")
@@ -241,7 +251,9 @@ BY_STATUS: Mapping[int, Verdict] = {
 """The row of any other code, by the HTTP status; it concerns only this message."""
 
 
-def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
+def verdict_of(  # noqa: PLR0911 - a decision table, one return a row
+    attempt: Attempt, error: Exception
+) -> Verdict | None:
     """What `error` means for `attempt`; None: it is not an error of this channel."""
     if isinstance(error, InvalidAnswersError):
         return attrs.evolve(LIMITED_GLOBALLY, retry_after=error.retry_after, raw=str(error))
@@ -250,6 +262,8 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
         return attrs.evolve(LIMITED, scope=Scope.MESSAGE, retry_after=wait, raw=raw)
     if isinstance(error, PersonOpened):
         return attrs.evolve(OPENED, moved_to=error.channel, raw=str(error))
+    if isinstance(error, NoTextError):
+        return attrs.evolve(NO_TEXT, raw=str(error))
     if not isinstance(error, DiscordApiError):
         return None
     if error.foreign is not None:
@@ -373,6 +387,8 @@ def _form(attempt: Attempt, error: DiscordApiError) -> Verdict:
     """The row of an invalid form: a reply to nothing or a long text can be changed and retried."""
     if "message_reference" in error.mistakes and attempt.reply is not None:
         return WITHOUT_REPLY
+    if BESIDE_COMPONENTS in error.mistakes.get("content", ()):
+        return NO_TEXT
     if not any(map(_TOO_LONG.search, error.mistakes.get("content", ()))):
         return MALFORMED
     return TOO_LONG if attempt.mode == "stricter" or attempt.part is None else STRICTER

@@ -140,7 +140,9 @@ SUPPRESS_NOTIFICATIONS = 1 << 12
 COMPONENTS_V2 = 1 << 15
 NOT_IN_V2 = frozenset({"content", "embeds", "poll", "sticker_ids"})
 """The flag of a message that consists of components alone, and the fields that it cannot have
-(discord.com/developers/docs/components/reference)."""
+(discord.com/developers/docs/components/reference). No edit takes the flag away."""
+BESIDE_V2 = "Discord takes none with Components V2 (flag 1 << 15): put it into a component"
+"""Why a message with that flag cannot have one of these fields."""
 
 EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
 """The flags that an edit may name."""

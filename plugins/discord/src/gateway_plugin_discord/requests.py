@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gateway_core.authors import Attempt
+from gateway_plugin_discord.errors import NoTextError
 from gateway_plugin_discord.ids import channel_of
 from gateway_plugin_discord.methods import (
     CHANNEL,
@@ -39,7 +40,8 @@ def edit_body(attempt: Attempt) -> dict[str, Any]:
     """The content of `attempt.part` with its `extra`, as far as edits take these fields.
 
     Fields that a PATCH does not name stay on the message, so fields that the message is to lose are
-    named empty. If only the message's buttons change, nothing else is named.
+    named empty. If only the message's buttons change, nothing else is named. Raises as `_fitting`
+    does.
     """
     if attempt.part is None:
         return {"components": (attempt.extra or {}).get("components", [])}
@@ -64,8 +66,13 @@ def _content(attempt: Attempt) -> dict[str, Any]:
 
 
 def _fitting(body: dict[str, Any]) -> dict[str, Any]:
-    """The body without the fields that its flags exclude."""
+    """The body without the fields that its flags exclude.
+
+    Raises `NoTextError` for a text that would be lost.
+    """
     without = NOT_IN_V2 if body["flags"] & COMPONENTS_V2 else ()
+    if without and body.get("content"):
+        raise NoTextError
     return {name: value for name, value in body.items() if name not in without}
 
 

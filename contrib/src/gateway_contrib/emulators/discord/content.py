@@ -20,6 +20,7 @@ _FILLING = (
     "attachments",
     "shared_client_theme",
 )
+_NOT_IN_V2 = ("content", "embeds", "poll", "sticker_ids")
 _NONCE_LENGTH = 25
 _KINDS: Mapping[str, type] = {
     "allowed_mentions": dict,
@@ -72,8 +73,11 @@ def accepted(
     Raises Refusal, also if the message would show nothing.
     """
     check_content(limits, posted, prefix=prefix)
-    buttons.check(posted.fields, prefix)
     fields = _trimmed(posted.fields)
+    if (((before or {}).get("flags") or 0) | (fields.get("flags") or 0)) & buttons.V2:
+        fields["flags"] = (fields.get("flags") or 0) | buttons.V2  # no edit takes it away
+        _check_of_components(fields, prefix)
+    buttons.check(fields, prefix)
     attachments = planned(limits, posted, None if before is None else before["attachments"], prefix)
     if attachments is not None:
         fields["attachments"] = attachments
@@ -83,6 +87,16 @@ def accepted(
     if not (after.get("content") or "").strip() and not any(after.get(name) for name in _FILLING):
         raise coded(50006)
     return fields
+
+
+def _check_of_components(fields: Mapping[str, Any], prefix: str) -> None:
+    """Refuse what a message that consists of components alone cannot have."""
+    for name in _NOT_IN_V2:
+        if fields.get(name):
+            words = f"The '{name}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
+            raise form(
+                f"{prefix}{name}", "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", words
+            )
 
 
 def check_nonce(posted: Posted) -> None:

@@ -14,13 +14,14 @@ from gateway_contrib.emulators.discord.refusals import form
 _ROW, _BUTTON, _LINK = 1, 2, 5
 _MOST = 5
 _LENGTHS = {"label": 80, "custom_id": 100, "url": 512}
-_V2 = 1 << 15
+V2 = 1 << 15
+"""The flag of a message that consists of components of the second kind alone."""
 
 
 def check(fields: Mapping[str, Any], prefix: str = "") -> None:
     """Refuse too many rows and buttons, texts that are too long, and an id that is used twice."""
     rows = fields.get("components")
-    if not isinstance(rows, list) or (fields.get("flags") or 0) & _V2:
+    if not isinstance(rows, list) or (fields.get("flags") or 0) & V2:
         return
     place = f"{prefix}components"
     _many(place, rows, least=0)
