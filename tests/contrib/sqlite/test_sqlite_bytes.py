@@ -19,7 +19,7 @@ from gateway_contrib.sqlite.schema import number
 from gateway_contrib.sqlite.sealing import anew
 from gateway_contrib.sqlite.sealing.alone import reseal_alone
 from gateway_core import Disposition, OutboxError
-from gateway_core.outboxes import BytesLost
+from gateway_core.outboxes import BytesDigest, BytesLost
 from gateway_core.testing.outbox_contract import START, Entries, receipt_of
 from gateway_core.testing.records_contract.making import (
     Stored,
@@ -300,6 +300,58 @@ async def test_bytes_of_another_size_are_stored_anew(path, keys, name):
     async with kept_at(path, *keys) as outbox:
         assert await whole(outbox, LARGE)
         assert ([LARGE.digest], 1) == (names(path), rows(path, "bytes"))
+
+
+def change(path, stored):
+    """Change one byte of them, in their file or in the database."""
+    if stored is LARGE:
+        SEALED_DAMAGES["changed"](path)
+        return
+    database = apsw.Connection(str(path))
+    content = database.execute("SELECT content FROM bytes").get
+    database.execute("UPDATE bytes SET content = ?", (b"x" + content[1:],))
+    database.close()
+
+
+@pytest.mark.parametrize("stored", BOTH, ids=["small", "large"])
+async def test_bytes_that_changed_since_the_last_run_are_lost(path, stored):
+    entry = Entries()
+    async with kept_at(path) as outbox:
+        await store(outbox, stored)
+        await outbox.append(using(entry, stored), nothing)
+    change(path, stored)
+    async with kept_at(path) as outbox:
+        for offset in (0, 7):
+            with pytest.raises(BytesLost):
+                await outbox.read_bytes(stored.digest, offset, 1)
+
+
+@pytest.mark.parametrize("stored", BOTH, ids=["small", "large"])
+async def test_who_has_the_bytes_again_stores_them_in_place_of_damaged_ones(path, stored):
+    entry = Entries()
+    async with kept_at(path) as outbox:
+        await store(outbox, stored)
+        await outbox.append(using(entry, stored), nothing)
+    change(path, stored)
+    async with kept_at(path) as outbox:
+        await store(outbox, stored)
+        assert await whole(outbox, stored)
+
+
+async def test_bytes_of_a_former_run_are_compared_once(path, monkeypatch):
+    entry, compared = Entries(), []
+    async with kept_at(path) as outbox:
+        await store(outbox, LARGE)
+        await outbox.append(using(entry, LARGE), nothing)
+        assert await whole(outbox, LARGE)
+    hexdigest = BytesDigest.hexdigest
+    monkeypatch.setattr(
+        BytesDigest, "hexdigest", lambda self: compared.append(1) or hexdigest(self)
+    )
+    async with kept_at(path) as outbox, trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(whole, outbox, LARGE)
+    assert [1] == compared
 
 
 async def test_small_bytes_of_another_size_are_stored_anew(path, keys):

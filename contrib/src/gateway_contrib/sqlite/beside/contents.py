@@ -23,7 +23,9 @@ _SOME = "(SELECT value FROM json_each(?))"
 class Contents:
     """The stored bytes of the file.
 
-    any  whether there may be a use; most files have none, and save the queries then
+    any        whether there may be a use; most files have none, and save the queries then
+    unchecked  digests of bytes that a former run stored and that may be damaged unnoticed: they are
+               not sealed, and this run has not read them
     """
 
     def __init__(self, connection: apsw.Connection, folder: Folder) -> None:
@@ -32,6 +34,7 @@ class Contents:
         self._pins: Counter[str] = Counter()
         self._taken: list[str] = []
         self._gone: set[str] = set()
+        self.unchecked: set[str] = set()
         self.any = bool(number(connection, "SELECT EXISTS (SELECT 1 FROM uses)"))
 
     def tidy(self) -> None:
@@ -40,6 +43,8 @@ class Contents:
         self._db.execute(sql)
         sql = "SELECT digest FROM bytes WHERE content IS NULL"
         self._folder.tidy(lambda: {digest for (digest,) in self._db.execute(sql)})
+        plain = self._db.execute("SELECT digest FROM bytes WHERE key = ''")
+        self.unchecked = {digest for (digest,) in plain}
 
     # -- storing bytes
 
@@ -50,11 +55,15 @@ class Contents:
         """
         there = self._there(digest)
         if there and not self._is_whole(digest):
-            self._db.execute("DELETE FROM bytes WHERE digest = ?", (digest,))
+            self.drop(digest)
             there = False
         if there:
             self._pins[digest] += 1
         return there
+
+    def drop(self, digest: str) -> None:
+        """The bytes are damaged, so they are not there from now on. Their uses stay."""
+        self._db.execute("DELETE FROM bytes WHERE digest = ?", (digest,))
 
     def add(self, new: NewBytes) -> None:
         """Store new bytes and keep them for one use, unless they were stored meanwhile."""

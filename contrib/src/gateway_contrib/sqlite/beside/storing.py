@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.settings import SqliteSettings
 from gateway_contrib.sqlite.writing import Writer
 from gateway_core.outboxes import (
+    BytesDigest,
+    BytesLost,
     Content,
     Group,
     GroupState,
@@ -137,6 +140,7 @@ class Storing(Recording):
         """Store small bytes in the database, and large ones in a file beside it."""
         check_digest(digest)
         self._presence.check()
+        await self._check(digest)
         if await self._write_apart(lambda: self._contents.pin_if_there(digest)):
             return
         large = self.settings.large_bytes
@@ -168,10 +172,34 @@ class Storing(Recording):
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
         """Read the bytes from the database, or from their file."""
+        await self._check(digest)
         with self._presence.typed("cannot be read"):
             return await self._in_thread(
                 lambda: self._reader.beside.bytes_at(digest, offset, limit), self._reading
             )
+
+    async def _check(self, digest: str) -> None:
+        """Compare bytes that a former run stored with their digest, once.
+
+        If they are damaged, they are not there from now on.
+        """
+        unchecked, found, offset = self._contents.unchecked, BytesDigest(), 0
+        if digest not in unchecked:
+            return
+
+        def read() -> int:
+            piece = self._reader.beside.bytes_at(digest, offset, BLOCK)
+            found.update(piece)
+            return len(piece)
+
+        with self._presence.typed("cannot be read"), suppress(BytesLost):
+            while size := await self._in_thread(read, self._reading):
+                offset += size
+        if digest not in unchecked:  # somebody else has read them meanwhile
+            return
+        unchecked.remove(digest)
+        if found.hexdigest() != digest:
+            await self._write_apart(lambda: self._contents.drop(digest))
 
     async def _write_apart(self, do: Callable[[], T]) -> T:
         """Call `do` between two batches, in a transaction of its own."""
