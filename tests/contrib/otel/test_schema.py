@@ -98,6 +98,8 @@ ELSEWHERE = {
     # contrib/postgres/test_postgres_owner.py.
     str(telemetry.OUTBOX_STANDS_BY),
     str(telemetry.OUTBOX_TAKEN_OVER),
+    # Another session with the lock for migrations: contrib/postgres/test_postgres_migrating.py.
+    str(telemetry.OUTBOX_MIGRATION_WAITS),
     # What another owner's key seals: contrib/postgres/test_postgres_sealed_handing.py.
     str(telemetry.OUTBOX_KEY_MISSING),
     # Several processes, over which accounts are spread: core/spread/test_spread.py.

@@ -287,7 +287,7 @@ def world_of(uuids: Random) -> Iterator[None]:
 
     given: list[tuple[Any, str, Any]] = [
         (outboxes, "Link", SimulatedLink),
-        (outboxes, "migrate", lambda connection, schema: None),
+        (outboxes, "migrate", lambda connection, schema: True),
         (outboxes, "keyring_at", lambda *given, **named: Keyring()),
         (serving, "keyring_at", lambda *given, **named: Keyring()),
         (membership, "boottime", lambda: MEMBER.get().boottime()),
@@ -301,7 +301,7 @@ def world_of(uuids: Random) -> Iterator[None]:
         (tables, "version", lambda _: "0"),
         (producing, "PoolableLink", PoolableLink),
         (producing, "uuid4", lambda: MEMBER.get().uuid()),
-        (calls, "prepare", lambda connection, schema: None),
+        (calls, "prepare", lambda connection, schema: True),
         (outboxes, "place_of_all", lambda it: it.read(lambda rows: rows.place_of_all())),
         (
             sharing,

@@ -24,7 +24,7 @@ from gateway_contrib.postgres import past, reading
 from gateway_contrib.postgres.beside.keys import Keys
 from gateway_contrib.postgres.connections.connecting import Link, options_of
 from gateway_contrib.postgres.connections.failing import Place, typed
-from gateway_contrib.postgres.connections.migrations import migrate
+from gateway_contrib.postgres.connections.migrations import migrate, migrated
 from gateway_contrib.postgres.handed import LATELY, Handed
 from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.operators.requests import Desk
@@ -145,7 +145,8 @@ class PostgresOutbox(Sharing):
         try:
             with typed(self.place, "cannot be opened"):
                 prepare = partial(migrate, schema=self.settings.schema)
-                await self._in_thread(lambda: self._reader.call(prepare), self._reading)
+                call = partial(self._reader.call, prepare)
+                await migrated(lambda: self._in_thread(call, self._reading))
                 await self._look(lambda it: keyring_at(it, self._keys, self.place, owner=False))
                 await self._own()
             self._writer.is_of(self._membership.member)

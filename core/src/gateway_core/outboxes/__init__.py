@@ -25,8 +25,8 @@ from gateway_core.outboxes.stored_bytes import (
 from gateway_core.outboxes.tenure import Tenure
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import (
-    Event, OUTBOX_BROKE, OUTBOX_FAILED, OUTBOX_KEY_MISSING, OUTBOX_STANDS_BY, OUTBOX_TAKEN_OVER,
-    OUTBOX_UNREADABLE, OUTBOX_WORKS, log_event,
+    Event, OUTBOX_BROKE, OUTBOX_FAILED, OUTBOX_KEY_MISSING, OUTBOX_MIGRATION_WAITS,
+    OUTBOX_STANDS_BY, OUTBOX_TAKEN_OVER, OUTBOX_UNREADABLE, OUTBOX_WORKS, log_event,
 )
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "OUTBOX_BROKE",
     "OUTBOX_FAILED",
     "OUTBOX_KEY_MISSING",
+    "OUTBOX_MIGRATION_WAITS",
     "OUTBOX_STANDS_BY",
     "OUTBOX_TAKEN_OVER",
     "OUTBOX_UNREADABLE",

@@ -174,6 +174,11 @@ OUTBOX_STANDS_BY = Event(
 OUTBOX_TAKEN_OVER = Event(
     "outbox_taken_over", "info", "this process stood by, and owns the outbox from now on", "seconds"
 )  # fmt: skip
+OUTBOX_MIGRATION_WAITS = Event(
+    "outbox_migration_waits", "warning",
+    "the outbox's schema must be made or upgraded, and another session of the database holds the "
+    "lock for that; the gateway opens once the lock is free",
+)  # fmt: skip
 ACCOUNT_LOST = Event(
     "account_lost", "warning",
     "another process owns the account now; this one starts nothing more for it until it owns "

@@ -59,22 +59,25 @@ class Handing:
     files: Mapping[str, bytes] = attrs.field(factory=dict)
 
 
-def prepare(connection: Connection, schema: str) -> None:
-    """Look for the schema, and make or upgrade it if that is allowed. Raises `OutboxError`."""
+def prepare(connection: Connection, schema: str) -> bool:
+    """Look for the schema, and make or upgrade it if that is allowed. Raises `OutboxError`.
+
+    Returns False if another session holds the lock for that.
+    """
     try:
         with connection.transaction():
             row = connection.execute("SELECT version, oldest FROM release()").fetchone()
     except (errors.UndefinedFunction, errors.InvalidSchemaName):
         row = None
     if row is None or row[0] < len(changes()):
-        _make(connection, schema)
-    else:
-        check_release(schema, *row)
+        return _make(connection, schema)
+    check_release(schema, *row)
+    return True
 
 
-def _make(connection: Connection, schema: str) -> None:
+def _make(connection: Connection, schema: str) -> bool:
     try:
-        migrate(connection, schema)
+        return migrate(connection, schema)
     except errors.InsufficientPrivilege as error:
         said = " ".join(str(error).split())
         raise OutboxError(

@@ -17,6 +17,7 @@ import trio
 from gateway_contrib.durable.committer import Trouble
 from gateway_contrib.postgres.connections.connecting import LATE
 from gateway_contrib.postgres.connections.failing import Place, typed
+from gateway_contrib.postgres.connections.migrations import migrated
 from gateway_contrib.postgres.connections.pooling import PoolableLink
 from gateway_contrib.postgres.names import scope_of
 from gateway_contrib.postgres.producing import calls
@@ -96,7 +97,7 @@ class PostgresHandover:
         prepare = partial(calls.prepare, schema=self.settings.schema)
         try:
             with typed(self.place, "cannot be opened"):
-                await self._handing.call(prepare)
+                await migrated(partial(self._handing.call, prepare))
                 await self._handing.call(self._keys.begin)
                 await self._read(self._hear)
         except BaseException:
