@@ -177,6 +177,39 @@ def test_a_text_whose_letters_alone_are_too_many_is_not_planned(kind):
     assert (Problem("text", text),) == found.problems
 
 
+class Unending(FakeChannel):
+    """Plans a part for each word; parts after the third one have no usable span."""
+
+    @hookimpl
+    def chunk(self, envelope):
+        spans = [(0, 1)] * 3 + [(0, 10**9)] * (len(envelope.text.split()) - 3)
+        return [Part(payload={"text": "a"}, span=span) for span in spans]
+
+
+@pytest.mark.parametrize("text", ["a " * 2000, "a " * LONG], ids=["short", "long"])
+async def test_no_part_is_checked_that_is_one_too_many(text):
+    """The plan of such a text may have thousands of parts, and the event loop would check each."""
+    async with open_test_gateway(Unending(), max_parts=3) as gateway:
+        words = rf"needs {len(text) // 2} messages, at most 3 \(`max_parts`\)"
+        with pytest.raises(Invalid, match=words):
+            await gateway.send("bot", "r", text)
+        template = Send(instance_id="bot", external_room_id="r", text=text)
+        with pytest.raises(Invalid, match=words):
+            await gateway.submit_many([template])
+
+
+@pytest.mark.parametrize("text", ["a " * 2000, "a " * LONG], ids=["short", "long"])
+async def test_no_part_is_checked_that_a_stream_leaves_out(text):
+    channel = Unending()
+    async with open_test_gateway(channel, max_parts=3) as gateway:
+        async with gateway.stream(("bot", "r")) as out:
+            out.write("a ")
+            while not channel.made:  # noqa: ASYNC110 - what is looked at has no event
+                await trio.sleep(0.01)
+            out.write(text)
+    assert ("delivered", 3) == (out.receipt.disposition, len(channel.rooms["r"]))
+
+
 async def test_each_way_in_refuses_it():
     text = "a" * 50_001
     async with open_test_gateway(Measured()) as gateway:

@@ -49,12 +49,14 @@ class LongTexts:
     else. It holds no tokens and no worker. If the partition's task dies, these lanes are revived
     like the lanes of a worker.
 
+    most       how many parts of a whole text its lane can use
     nursery    of the partition's task; None: the partition is down
     broke_off  called with a lane and an error of the gateway itself
     """
 
     _scheduler: Scheduler
     _clock: Clock
+    _most: int
     nursery: trio.Nursery | None = attrs.field(default=None, init=False)
     broke_off: Callable[[Lane, BaseException], None] = attrs.field(init=False)
     _made: MadePlan | None = attrs.field(default=None, init=False)
@@ -76,7 +78,7 @@ class LongTexts:
 
     async def _plan(self, lane: Lane, delivery: Delivery, text: LongText) -> None:
         instance = lane.room.account.instance
-        plan = await self._planned(lane, instance, text)
+        plan = await self._planned(lane, instance, text, self._most)
         if lane.room.account.instance is instance:  # else it has other settings by now
             self._made = MadePlan(delivery, text, plan)
         try:
@@ -96,10 +98,12 @@ class LongTexts:
 
     # -- both
 
-    async def _planned(self, lane: Lane, instance: Instance, text: LongText) -> MadeParts:
+    async def _planned(
+        self, lane: Lane, instance: Instance, text: LongText, most: int | None = None
+    ) -> MadeParts:
         hooks = lane.room.account.hooks
         try:
-            return await hooks.chunk_apart(instance, text.envelope, text.mode)
+            return await hooks.chunk_apart(instance, text.envelope, text.mode, most)
         except HookContractError as error:
             return error
 

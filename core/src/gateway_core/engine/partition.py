@@ -46,7 +46,7 @@ class Partition(Shard):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self.completion = Completion(self)
-        self.long_texts = LongTexts(self.scheduler, self.clock)
+        self.long_texts = LongTexts(self.scheduler, self.clock, self.config.max_parts)
         self.planner = Planner(self, self.long_texts)
         self.enqueuer = Enqueuer(self, self.completion)
         self.consequences = Consequences(

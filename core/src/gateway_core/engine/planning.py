@@ -193,13 +193,13 @@ class Planner:
             elif self._long_texts.is_long(edit):
                 return LongText(edit, "as_asked")
             else:
-                plan = account.hooks.chunk(account.instance, edit, "as_asked")
+                plan = account.hooks.chunk(account.instance, edit, "as_asked", self._most)
         except HookContractError as error:
             return broken_by(error)
         except Invalid as error:
             return unsupported(str(error))
         fault = left_out(plan, edit)
-        if fault is None and len(plan) > self._most:
+        if len(plan) > self._most:
             most = f"at most {self._most} (`max_parts`)"
             fault = f"its text needs {len(plan)} messages beside its files, {most}"
         if fault is not None:

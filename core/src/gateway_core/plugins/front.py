@@ -171,12 +171,17 @@ class ChannelHooks(GuardedHooks):
         self._check_each("validate", Problem, problems)
         return problems
 
-    def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
-        """The envelope's plan: its parts, in order."""
-        return self._plan({"instance": instance, "envelope": envelope, "mode": mode})
+    def chunk(
+        self, instance: Instance, envelope: Envelope, mode: Mode, most: int | None = None
+    ) -> tuple[Part, ...]:
+        """The envelope's plan: its parts, in order.
+
+        most  how many parts the caller can use; later ones are not checked, only counted
+        """
+        return self._plan({"instance": instance, "envelope": envelope, "mode": mode}, most)
 
     async def chunk_apart(
-        self, instance: Instance, envelope: Envelope, mode: Mode
+        self, instance: Instance, envelope: Envelope, mode: Mode, most: int | None = None
     ) -> tuple[Part, ...]:
         """Like `chunk`, in a worker thread, so that a long text does not hold up other tasks."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
@@ -184,19 +189,23 @@ class ChannelHooks(GuardedHooks):
         planned = await trio.to_thread.run_sync(
             _outcome_of, ask, kwargs, abandon_on_cancel=True, limiter=_planning()
         )
-        return self._plan(kwargs, planned)
+        return self._plan(kwargs, most, planned)
 
-    def _plan(self, kwargs: Mapping[str, Any], asked: Frozen | None = None) -> tuple[Part, ...]:
+    def _plan(
+        self, kwargs: Mapping[str, Any], most: int | None, asked: Frozen | None = None
+    ) -> tuple[Part, ...]:
         answers: tuple[Part, ...] = self._ask_each("chunk", Part, kwargs, asked)
         if "chunk" not in self.served:  # core's own plan only has the text, which was checked
             return answers
         envelope, parts, places = kwargs["envelope"], [], list[int]()
-        for answer in answers:
+        for answer in answers[:most]:
             part, fault = usable.usable_part(answer, len(envelope.text))
             if fault is not None:
                 raise self._wrong("chunk", fault, answer)
             parts.append(part)
             places += part.files
+        if len(parts) < len(answers):
+            return (*parts, *answers[most:])
         if places and sorted(places) != [*range(files := len(envelope.files or ()))]:
             expected = f"each of the {files} files in one part, not `Part.files` {places}"
             raise self._wrong("chunk", expected, answers)

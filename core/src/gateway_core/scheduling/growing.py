@@ -257,7 +257,7 @@ class GrowingPlanner:
             return Ending(Disposition.REJECTED, _refused(problems))
         if self._long.is_long(shown):
             return LongText(shown, growth.mode, growth.newest)
-        return account.hooks.chunk(account.instance, shown, growth.mode)
+        return account.hooks.chunk(account.instance, shown, growth.mode, self._most)
 
     def _with_draft(
         self, growth: Growth, before: Sequence[Step], plan: Sequence[Part]

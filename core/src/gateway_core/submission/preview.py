@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 import attrs
@@ -252,7 +253,7 @@ def planned(
         return (), problems
     if envelope.files is None:  # an edit keeps the files of its message, if they are known
         envelope = _with_held(envelope)
-    plan = (chunk or hooks.chunk)(instance, envelope, "as_asked")
+    plan = (chunk or partial(hooks.chunk, most=most))(instance, envelope, "as_asked")
     return plan, _problems_of_plan(hooks, plan, envelope, most)
 
 
@@ -276,7 +277,7 @@ async def planned_apart(
 
     plan, problems = planned(hooks, instance, envelope, most, chunk=note)
     for to_plan in asked:
-        plan = await hooks.chunk_apart(instance, to_plan, "as_asked")
+        plan = await hooks.chunk_apart(instance, to_plan, "as_asked", most)
         problems = _problems_of_plan(hooks, plan, to_plan, most)
     return plan, problems
 
@@ -300,8 +301,8 @@ def _problems_of_plan(
         return []
     if not plan:
         return [Problem("text", f"leaves nothing to send on channel {hooks.channel!r}")]
-    if message.files and (fault := left_out(plan, message)) is not None:
-        return [Problem("files", fault)]
     if len(plan) > most:
         return [Problem("text", f"needs {len(plan)} messages, at most {most} (`max_parts`)")]
+    if message.files and (fault := left_out(plan, message)) is not None:
+        return [Problem("files", fault)]
     return []
