@@ -403,6 +403,17 @@ async def test_a_user_s_name_that_is_a_word_of_the_error_leaves_the_error_readab
     assert "407 Proxy Authentication Required" in error.text
 
 
+async def test_no_error_shows_the_beginning_of_credentials_where_it_is_cut():
+    for before in range(140, 196, 7):
+        line = f"{'p' * before} {CREDENTIALS} {ENCODED}"
+        async with proxy(raw=f"HTTP/1.1 407 {line}\r\n\r\n") as between:
+            way = {"proxy": between.url, "proxy_credentials": Secret(CREDENTIALS)}
+            error = await failure_of("https://localhost:1", **way)
+        assert "ppp" in error.text
+        for secret in (CREDENTIALS, ENCODED):
+            assert secret[:6] not in error.text
+
+
 async def test_no_error_shows_credentials_in_letters_of_their_own(authority):
     """A proxy quotes them as they are, in UTF-8; its words apart are too short to be known."""
     credentials = "ekorn:nøtt å 04"

@@ -7,7 +7,10 @@ import time
 import pytest
 
 from gateway_core import ErrorClass, Reason, Scope
+from gateway_core.contract.instances import redactor
 from gateway_core.http import Response, foreign_verdict, is_page
+
+SECRET = "12345:" + "AbCdEfGhIj" * 6
 
 
 def answer(status=403, body=b"", **headers):
@@ -102,6 +105,15 @@ def test_the_words_of_the_page_are_kept_without_tags_and_secrets():
     assert "HTTP 403, not from the platform: 403 Forbidden for /bot***/send" == verdict.raw
     assert "HTTP 403, not from the platform: an empty body" == foreign_verdict(answer()).raw
     assert 200 >= len(foreign_verdict(answer(403, b"x" * 9000)).raw.split(": ")[1])
+
+
+@pytest.mark.parametrize("tags", [0, 555, 700])
+def test_no_beginning_of_a_secret_is_shown_where_the_words_end(tags):
+    """Neither where the shown words end, nor where reading ends in a page of tags."""
+    redact = redactor([SECRET])
+    for before in range(250):
+        page = b"<i><br>" * tags + b"p" * before + f" {SECRET} end".encode()
+        assert SECRET[:4] not in foreign_verdict(answer(403, page), redact).raw
 
 
 @pytest.mark.parametrize(

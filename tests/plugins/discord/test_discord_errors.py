@@ -444,3 +444,11 @@ def test_of_mistakes_without_end_the_first_are_looked_at():
     assert ("LENGTH",) == error.mistakes["content"]
     many = json.dumps({"errors": {f"{n}": "LENGTH" for n in range(20_000)}})
     assert MOST_WORDS == len(DiscordApiError(Response(400, {}, many.encode())).mistakes)
+
+
+def test_no_beginning_of_a_secret_is_shown_where_an_answer_is_cut():
+    secret = "MTIzNDU2.secret.abcdefghij"
+    for before in range(150, 200):
+        response = Response(429, {}, f"{'p' * before} {secret} end".encode())
+        error = DiscordApiError(response, redact=lambda text: text.replace(secret, "***"))
+        assert secret[:3] not in error.message

@@ -46,8 +46,10 @@ page.
 
 _BEGINNING = 64
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body", b"<title", b"<script")
-_READ = 4000
+_READ = 5000
 """Bytes of a page that are searched for these texts."""
+_LONGEST_SECRET = 1000
+"""Characters: the last ones that are read may be the beginning of a secret, so nobody sees them."""
 _TAG = re.compile(r"<[^<>]{0,400}>")
 
 
@@ -62,8 +64,7 @@ def foreign_verdict(response: Response, redact: Callable[[str], str] | None = No
     413 and 414 reject the message; 429 closes the instance; anything else is an outage of the
     instance. `redact` removes secrets from the page's text, which may quote the request.
     """
-    raw = f"HTTP {response.status}, not from the platform: {_excerpt(response)}"
-    raw = raw if redact is None else redact(raw)
+    raw = f"HTTP {response.status}, not from the platform: {_excerpt(response, redact or str)}"
     if response.status in _TOO_LARGE:
         return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.TOO_LONG, raw=raw)
     reason, dispatched = _outcome(response)
@@ -94,15 +95,20 @@ def _never_passed_on(response: Response) -> bool:
         return True
     if response.status != HTTPStatus.SERVICE_UNAVAILABLE:
         return False
-    words = _words(response).lower()
+    words = _words(response, str).lower()
     return any(said in words for said in NOBODY_BEHIND)
 
 
-def _excerpt(response: Response) -> str:
-    return _words(response)[:_EXCERPT] or "an empty body"
+def _excerpt(response: Response, redact: Callable[[str], str]) -> str:
+    return _words(response, redact)[:_EXCERPT] or "an empty body"
 
 
-def _words(response: Response) -> str:
-    """The page's text without its tags."""
-    text = response.body[:_READ].decode(errors="replace")
+def _words(response: Response, redact: Callable[[str], str]) -> str:
+    """The page's text without its tags and secrets.
+
+    Secrets are removed before anything is cut, since the beginning of one cannot be recognised.
+    """
+    text = redact(response.body[:_READ].decode(errors="replace"))
+    if len(response.body) > _READ:
+        text = text[:-_LONGEST_SECRET]
     return " ".join(_TAG.sub(" ", text).split())

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import trio
 
+from gateway_core.contract.instances import redactor
 from gateway_core.http.tcp import TcpStream
 from gateway_core.http.urls import Proxy, authority
 from gateway_core.http.wire import HEAD_BOUND
@@ -110,7 +111,7 @@ async def _accepted(stream: Stream, proxy: Proxy) -> None:
         status = int(found[1])
         answer, head = head, rest
     if status >= 300:  # noqa: PLR2004 - every 2xx is a tunnel
-        raise ProxyError(f"the proxy {proxy} answered {_refusal(answer.decode(errors='replace'))}")
+        raise ProxyError(f"the proxy {proxy} answered {_refusal(answer, proxy)}")
     if rest:
         raise ProxyError(f"the proxy {proxy} sent more than its answer to CONNECT")
 
@@ -128,8 +129,12 @@ async def _head(stream: Stream, proxy: Proxy, begun: bytes) -> tuple[bytes, byte
     return head + end, rest
 
 
-def _refusal(head: str) -> str:
-    """The proxy's status line in answer to CONNECT, and which credentials it takes."""
-    line = head.split("\r\n", 1)[0].split(" ", 1)[1][:_WORDS]
+def _refusal(answer: bytes, proxy: Proxy) -> str:
+    """The proxy's status line in answer to CONNECT, and which credentials it takes.
+
+    The credentials are removed before the line is cut: the beginning of them is not recognised.
+    """
+    head = answer.decode(errors="replace")
+    line = redactor(secrets_of(proxy))(head.split("\r\n", 1)[0].split(" ", 1)[1])[:_WORDS]
     schemes = ", ".join(dict.fromkeys(_SCHEMES.findall(head)))
     return f"{line} to CONNECT" + (f"; it takes credentials of {schemes}" if schemes else "")

@@ -81,7 +81,8 @@ class DiscordApiError(GatewayError):
         self.status = response.status
         self.headers = response.headers
         self.body = _object(response)
-        self.text = response.body[:200].decode(errors="replace")
+        # More is read than is shown, since the beginning of a secret cannot be recognised.
+        self.text = redact(response.body[:1200].decode(errors="replace"))[:200]
         self.foreign = None if self._is_discords else foreign_verdict(response, redact)
         super().__init__(self.status, self.code, self.message)
 
