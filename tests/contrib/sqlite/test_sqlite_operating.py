@@ -253,7 +253,8 @@ async def test_an_operator_erases_a_room_beside_a_running_gateway(config, gatewa
     ("content", "words"),
     [
         ("", "names no outbox"),
-        ('outbox = "other:x"', "names no outbox"),
+        ('outbox = "sqlte:///x"', "gateway.toml: outbox: no plugin opens outboxes of scheme"),
+        ('outbox = "sqlite:///tmp"', "gateway.toml: outbox: 'sqlite:///tmp': is a folder"),
         ("outbox = ", "gateway.toml"),
         ('outbox = "sqlite:///nowhere/outbox.db"', "there is no outbox"),
     ],
@@ -262,6 +263,13 @@ def test_what_is_wrong_is_one_line(config, capsys, content, words):
     config.write_text(content)
     assert 2 == main(["outbox", "list", "--config", str(config)])
     assert words in capsys.readouterr().err
+
+
+def test_a_backup_says_what_is_wrong_with_the_outbox_too(config, capsys, tmp_path):
+    config.write_text('outbox = "sqlite:///tmp"')
+    command = ["outbox", "backup", str(tmp_path / "copy"), "--config", str(config)]
+    assert 2 == main(command)
+    assert "'sqlite:///tmp': is a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.cli.outbox.engines import is_in_database
-from gateway_contrib.cli.outbox.named import CONFIG, Config, app
+from gateway_contrib.cli.outbox.named import CONFIG, Config, app, mistake_in_outbox
 from gateway_contrib.outboxes import path_of
 
 
@@ -34,7 +34,7 @@ def backup(
             "pg_dump --schema=SCHEMA or a copy of the whole server"
         )
     if path is None:
-        raise Ended(f"{config} names no outbox in a file")
+        raise Ended(mistake_in_outbox(config) or f"{config} names no outbox in a file")
     try:
         from gateway_contrib.sqlite.files.backup import back_up  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:

@@ -17,6 +17,8 @@ from gateway_contrib.cli.outbox.engines import Stored, stored
 from gateway_core import (
     ConfigError,
     Disposition,
+    PluginError,
+    load_config,
     load_outbox,
 )
 
@@ -103,8 +105,21 @@ def outbox_in(config: Path) -> Stored:
         raise Ended(told(config, error)) from None
     found = stored(settings)
     if found is None:
-        raise Ended(f"{config} names no outbox in a file or in PostgreSQL: set `outbox` in it")
+        named = f"{config} names no outbox in a file or in PostgreSQL: set `outbox` in it"
+        raise Ended(mistake_in_outbox(config) or named)
     return found
+
+
+def mistake_in_outbox(config: Path) -> str:
+    """What `gateway check` says about the file's `outbox`; empty: nothing."""
+    try:
+        load_config(config)
+    except PluginError:
+        return ""
+    except ConfigError as error:
+        found = [each for each in error.problems if each.place.partition(".")[0] == "outbox"]
+        return told(config, ConfigError(found)) if found else ""
+    return ""
 
 
 def told(config: Path, error: ConfigError) -> str:
