@@ -201,12 +201,12 @@ async def test_no_part_is_checked_that_is_one_too_many(text):
 @pytest.mark.parametrize("text", ["a " * 2000, "a " * LONG], ids=["short", "long"])
 async def test_no_part_is_checked_that_a_stream_leaves_out(text):
     channel = Unending()
-    async with open_test_gateway(channel, max_parts=3) as gateway:
-        async with gateway.stream(("bot", "r")) as out:
-            out.write("a ")
-            while not channel.made:  # noqa: ASYNC110 - what is looked at has no event
-                await trio.sleep(0.01)
-            out.write(text)
+    opened = open_test_gateway(channel, max_parts=3)
+    async with opened as gateway, gateway.stream(("bot", "r")) as out:
+        out.write("a ")
+        while not channel.made:  # noqa: ASYNC110 - what is looked at has no event
+            await trio.sleep(0.01)
+        out.write(text)
     assert ("delivered", 3) == (out.receipt.disposition, len(channel.rooms["r"]))
 
 

@@ -40,7 +40,7 @@ def _name(file: Any) -> str:
 
 
 async def migrated(attempt: Callable[[], Awaitable[bool]]) -> None:
-    """Return once the schema has this release's version; log once that another process has the lock.
+    """Return once the schema has this release's version; log once if another session has the lock.
 
     attempt  calls `migrate` in a thread
     """
