@@ -11,7 +11,7 @@ from gateway_contrib.cli.outbox import changing
 from gateway_contrib.durable.operators.asking import LOOK, answers_to
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operators.operating import Operator
-from gateway_core import ErrorClass, Limit, Reason, Send, Verdict
+from gateway_core import ErrorClass, Limit, OutboxError, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
 UNHURRIED = {"drain_timeout": 0.0, "attempt_timeout": 3600.0}
@@ -247,6 +247,27 @@ async def test_an_operator_erases_a_room_beside_a_running_gateway(config, gatewa
         assert not [
             word for word in (b"SECRETTEXT", b"SECRETKEY", b"SECRETROOM") if word in content
         ]
+
+
+async def test_stats_say_that_the_outbox_refuses_messages(config, gateway_command):
+    """Its file was taken away for a while, and is there again: the gateway must be restarted."""
+    path, option = config.parent / "outbox.db", ("--config", str(config))
+    away = path.with_name("away.db")
+    outbox = SqliteOutbox(path, wall_clock=virtual_wall)
+    async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+        assert "trouble: none\n" in (await gateway_command("stats", *option))[1]
+        path.rename(away)
+        with trio.fail_after(60):
+            while True:
+                try:
+                    await gateway.send("bot", "room", "text")
+                except OutboxError:
+                    break
+                await trio.sleep(0.05)
+        away.rename(path)
+        code, out, err = await gateway_command("stats", *option)
+        assert (0, "") == (code, err)
+        assert f"trouble: the outbox takes no more: {path} was taken away while it was in" in out
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,12 @@ class SqliteOutbox(Storing):
             self.withdraw(entry.id)
             raise
 
+    def answered(self, request: Request, answer: str) -> None:
+        """Written with the next batch; about accounts, it also says if the file takes no more."""
+        if request.kind == "accounts":
+            answer = self._presence.said_in(answer)
+        super().answered(request, answer)
+
     async def erase(self, request: Request, in_flight: int) -> None:
         """Erase everything of a room, and answer the request."""
         wall = self._wall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from gateway_core.outboxes import OUTBOX_FAILED, OutboxError, log_event
 
 PARTS = ("", "-wal", "-shm")
 """Endings of the names of the files in which SQLite keeps an open database."""
+
+THE_OUTBOX = "the outbox"
+"""Its name among the accounts that do not work."""
 
 
 class Presence:
@@ -31,6 +35,14 @@ class Presence:
         """Raises `OutboxError` if the file takes no more entries."""
         if self._why:
             raise OutboxError(f"the outbox takes no more: {self._why}")
+
+    def said_in(self, answer: str) -> str:
+        """The answer about accounts that do not work, also about a file that takes no more."""
+        if not self._why:
+            return answer
+        told = json.loads(answer)
+        told["accounts"][THE_OUTBOX] = f"takes no more: {self._why}"
+        return json.dumps(told)
 
     def opened(self) -> None:
         """Note that the files that are there now are the ones in use."""
