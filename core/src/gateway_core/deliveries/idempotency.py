@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
+from functools import cache
 from typing import Any
 
 import attrs
@@ -57,16 +58,22 @@ def scope_of_key(key: KeyRef) -> Scope:
 def fingerprint(envelope: Envelope) -> str:
     """What makes two envelopes the same message: their content, without defaults. Versioned."""
     left_out = _NOT_CONTENT
+    kind: Any = type(envelope)
     if isinstance(envelope, Send) and envelope.grows is not None:
         left_out = _NOT_CONTENT_OF_STREAMS
     content = {
-        field.name: _plain(value)
-        for field in attrs.fields(type(envelope))
-        if field.name not in left_out
-        and (value := getattr(envelope, field.name)) != _default(field)
+        name: _plain(value)
+        for name, default in _defaults(kind)
+        if name not in left_out and (value := getattr(envelope, name)) != default
     }
     text = json.dumps([FINGERPRINT_VERSION, envelope.operation, content], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@cache
+def _defaults(kind: type) -> tuple[tuple[str, object], ...]:
+    """The names and defaults of an envelope's fields."""
+    return tuple((field.name, _default(field)) for field in attrs.fields(kind))
 
 
 def _default(field: Any) -> object:

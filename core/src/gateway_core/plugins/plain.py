@@ -8,6 +8,7 @@ behaves differently when it is cut and joined. Sans-I/O.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import attrs
@@ -15,6 +16,7 @@ import attrs
 T = TypeVar("T")
 
 EXACT = frozenset({str, int, float, bool, type(None)})
+_EMPTY: tuple[object, ...] = ()
 
 
 def plain(value: T) -> T:
@@ -50,10 +52,16 @@ def _table(table: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return table if type(table) is dict and unchanged else same
 
 
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(kind))
+
+
 def _of_fields(value: Any) -> Any:
-    names = [field.name for field in attrs.fields(type(value))]
+    kind: Any = type(value)
+    names = _names(kind)
     before = [getattr(value, name) for name in names]
-    after = [_plain(item) for item in before]
+    after = [item if type(item) in EXACT or item is _EMPTY else _plain(item) for item in before]
     changed = {name: b for name, a, b in zip(names, before, after, strict=True) if a is not b}
     return attrs.evolve(value, **changed) if changed else value
 

@@ -85,7 +85,10 @@ def _is_plain(send: Any) -> bool:
     """Whether a few comparisons show that the full check would find nothing: the common case."""
     text, room, instance = send.text, send.external_room_id, send.instance_id
     return (
-        send.key is send.thread_id is send.reply_to is send.collapse is None
+        send.collapse is None
+        and (send.key is None or _is_plain_name(send.key))
+        and (send.thread_id is None or _is_plain_name(send.thread_id))
+        and (send.reply_to is None or _is_plain_name(send.reply_to))
         and send.ttl is send.not_before is send.deadline is None
         and send.grows is None
         and send.mentions is send.link_previews is send.silent is False
@@ -118,7 +121,7 @@ def _is_plain(send: Any) -> bool:
 def _is_plain_name(value: object) -> bool:
     """Whether a few comparisons show that a name is valid: the common case."""
     return (
-        isinstance(value, str)
+        type(value) is str
         and 0 < len(value) <= LONGEST_NAME
         and value.isascii()
         and value.isprintable()
