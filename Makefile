@@ -3,8 +3,8 @@
 #   PYTHON   the interpreter that the environment is made with     (python3)
 #   VENV     where the environment stands                          (.venv)
 #   ARGS     passed on: make test ARGS="tests/core -q"
-#   WORKERS  processes that make test spreads its files over      (auto: two for each processor, at
-#            most 6, for many tests wait; 0: none, all in pytest's own
+#   WORKERS  processes that make test spreads its files over      (auto: two for each processor and
+#            one more, at most 6, for many tests wait; 0: none, all in pytest's own
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,7 +24,7 @@ NODE := build/npm/node_modules
 # A file's tests stay together, in the order in which they stand: what a module shares is made once.
 SPREAD = $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS:auto=$(MANY)) --maxprocesses 6 --dist loadfile --no-loadscope-reorder)
 # A processor has something to do while tests wait for a process or a clock.
-MANY = $$($(PY) -c "import os; print(2 * len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)))")
+MANY = $$($(PY) -c "import os; print(1 + 2 * len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)))")
 # Tests write into memory where there is room for it, unless TMPDIR says where: they wait for no disk.
 # The folder is gone when they end. Other users may pass through it, as PostgreSQL's servers do.
 MEMORY := /dev/shm
