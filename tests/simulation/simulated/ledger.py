@@ -123,6 +123,7 @@ class Entry:
             `longest`: the same, whether or not a life that was killed had written it down
     stands  the rank from which on it may stand: the rank of an older entry whose place it took
     useless  the newer entry that collapses with it, and that came while it waited
+    kept    of an edit: it changes what the next newer edit leaves, and so is made as well
     spoken  of a stream: the texts that it was given; `apart`: its first message stands, and later
             entries of its lane no longer wait for it
     told    how it ended, according to lives that were killed before they wrote that down
@@ -160,6 +161,7 @@ class Entry:
     useless: Entry | None = None
     spoken: Spoken | None = None
     apart: bool = False
+    kept: bool = False
     reopened: int = 0
     tried_again: int = 0
     reopened_at: float = 0.0
@@ -334,6 +336,9 @@ class Ledger:
         self._collapse(entry)
         target = getattr(envelope, "target", None)
         if isinstance(envelope, Edit) and isinstance(target, MessageRef) and vote != "shed":
+            before = self._edits.get(target.envelope_id)
+            if before is not None and not _replaces(envelope, before.envelope):
+                before.kept = True
             self._edits[target.envelope_id] = entry
         return entry
 
@@ -1007,7 +1012,8 @@ class Ledger:
         newest = self._edits.get(made.id)
         if newest is None or self.setup.durable or not isinstance(entry.envelope, Edit):
             return
-        overtaken = newest.rank > entry.rank and newest.receipt is None and not entry.calls
+        waits = newest.rank > entry.rank and newest.receipt is None and not entry.calls
+        overtaken = waits and not entry.kept
         self.expect(not overtaken, f"{entry} goes out, though {newest} is newer")
 
     def _fly(self, entry: Entry, by: int, *, stranger: bool = False) -> None:
@@ -1523,3 +1529,11 @@ def identity(envelope: Any) -> int:
     """What identifies an envelope in this process run, also a stream's, whose text changes."""
     grows = getattr(envelope, "grows", None)
     return id(envelope if grows is None else grows)
+
+
+def _replaces(newer: Edit, older: Edit) -> bool:
+    """Whether nothing that the older edit changes is left by the newer one."""
+    return all(
+        getattr(older, name) is None or getattr(newer, name) is not None
+        for name in ("files", "extra", "buttons")
+    )
