@@ -313,29 +313,27 @@ def change(path, stored):
     database.close()
 
 
-@pytest.mark.parametrize("stored", BOTH, ids=["small", "large"])
-async def test_bytes_that_changed_since_the_last_run_are_lost(path, stored):
-    entry = Entries()
+@pytest.fixture(params=BOTH, ids=["small", "large"])
+async def changed(request, path):
+    """Bytes that a former run stored, and that changed on the disk since then."""
     async with kept_at(path) as outbox:
-        await store(outbox, stored)
-        await outbox.append(using(entry, stored), nothing)
-    change(path, stored)
+        await store(outbox, request.param)
+        await outbox.append(using(Entries(), request.param), nothing)
+    change(path, request.param)
+    return request.param
+
+
+async def test_bytes_that_changed_since_the_last_run_are_lost(path, changed):
     async with kept_at(path) as outbox:
         for offset in (0, 7):
             with pytest.raises(BytesLost):
-                await outbox.read_bytes(stored.digest, offset, 1)
+                await outbox.read_bytes(changed.digest, offset, 1)
 
 
-@pytest.mark.parametrize("stored", BOTH, ids=["small", "large"])
-async def test_who_has_the_bytes_again_stores_them_in_place_of_damaged_ones(path, stored):
-    entry = Entries()
+async def test_who_has_the_bytes_again_stores_them_in_place_of_damaged_ones(path, changed):
     async with kept_at(path) as outbox:
-        await store(outbox, stored)
-        await outbox.append(using(entry, stored), nothing)
-    change(path, stored)
-    async with kept_at(path) as outbox:
-        await store(outbox, stored)
-        assert await whole(outbox, stored)
+        await store(outbox, changed)
+        assert await whole(outbox, changed)
 
 
 async def test_bytes_of_a_former_run_are_compared_once(path, monkeypatch):

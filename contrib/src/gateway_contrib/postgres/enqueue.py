@@ -19,7 +19,7 @@ from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres.disk import BY_NAME, reads_disk
 from gateway_contrib.postgres.names import HANDED
 from gateway_core import Envelope, Invalid, Problem, Secret
-from gateway_core.outboxes import to_json
+from gateway_core.outboxes import plain, to_json
 
 
 def enqueue(
@@ -89,13 +89,14 @@ def _statement(
 ) -> tuple[str, tuple[Any, ...]]:
     if not schema.replace("_", "a").isalnum() or not schema.isascii():
         raise ValueError(f"schema must be a name of letters, digits and _, not {schema!r}")
-    names = (_plain(envelope.instance_id), _plain(envelope.external_room_id))
+    envelope = plain(envelope)
+    names = (envelope.instance_id, envelope.external_room_id)
     if any("\0" in name for name in names):
         raise Invalid([Problem("", "instance and room must not contain NUL")])
     if (place := reads_disk(envelope)) is not None:
         raise Invalid([Problem(f"files.{place}", f"cannot be handed over: {BY_NAME}")])
     try:
-        text = msgspec.json.encode(to_json(envelope), enc_hook=_plain).decode()
+        text = msgspec.json.encode(to_json(envelope)).decode()
     except (TypeError, UnicodeEncodeError) as error:
         raise Invalid([Problem("", f"cannot be stored as JSON: {error}")]) from None
     if not secrets:
@@ -104,17 +105,6 @@ def _statement(
     sealed = [Keyring([key]).seal(HANDED, token, text) for key in keys]
     sql = f"SELECT {schema}.hand(%s, %s, %s::uuid, %s::text[], %s::text[]) AS id"
     return sql, (*names, token, [key.id for key in keys], sealed)
-
-
-def _plain(value: Any) -> Any:
-    """What a text or number is that has a class of its own, such as a template engine's text."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int.__int__(value)
-    if isinstance(value, float):
-        return float.__float__(value)
-    raise TypeError(f"a value of the class {type(value).__name__}")
 
 
 def _driver_sql(connection: Any) -> Any:

@@ -23,6 +23,7 @@ from gateway_core.outboxes.stored_bytes import (
     BytesDigest, BytesLost, Content, check_digest, digest_of_bytes, pieces_of,
 )
 from gateway_core.outboxes.tenure import Tenure
+from gateway_core.plugins.plain import plain
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import (
     Event, OUTBOX_BROKE, OUTBOX_FAILED, OUTBOX_KEY_MISSING, OUTBOX_MIGRATION_WAITS,
@@ -90,6 +91,7 @@ __all__ = [
     "from_json",
     "log_event",
     "pieces_of",
+    "plain",
     "position_of",
     "suspension_question",
     "to_json",
