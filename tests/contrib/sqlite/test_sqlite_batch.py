@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from gateway_contrib.durable.batch import Batch, Waiter
 from gateway_contrib.durable.committer import Committer
@@ -22,9 +25,11 @@ class Disk:
     def __init__(self, *, failures: int) -> None:
         self.failures = failures
         self.batches: list[Batch] = []
+        self.meanwhile = lambda: None
 
     async def write(self, batch: Batch) -> None:
         await trio.sleep(1)
+        self.meanwhile()
         if self.failures:
             self.failures -= 1
             raise OutboxError("the disk is full")
@@ -153,3 +158,27 @@ def test_a_claim_is_forgotten_with_its_entry():
     batch.take(Waiter(None, row=(1,), claim=Claim(1, ("g", 0))))
     batch.forget(1)
     assert ({}, {}) == (batch.beside, batch.entries)
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+async def test_whoever_gives_up_at_a_full_queue_as_a_batch_ends_gives_its_bytes_back(
+    autojump_clock, nursery, failures
+):
+    """The task has not run since it was cancelled when its turn in the queue comes."""
+    disk, hurried = Disk(failures=failures), trio.CancelScope()
+    disk.meanwhile = hurried.cancel
+    committer = Committer(disk.write, queue=1, linger=0.0)
+
+    async def stored(seq, scope=None):
+        with scope or trio.CancelScope(), suppress(OutboxError):
+            await committer.stored((seq,), None, int, Claim(seq, None, ("a digest",)))
+
+    for seq in (1, 2, 3):
+        nursery.start_soon(stored, seq, hurried if seq == 3 else None)
+        await trio.testing.wait_all_tasks_blocked()
+    nursery.start_soon(committer.run)
+    await trio.sleep(30)
+    committer.close()
+    claims = [place for batch in disk.batches for place in batch.beside]
+    assert ("unused", 3) in claims
+    assert ("entry", 3) not in claims

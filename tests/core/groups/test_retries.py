@@ -180,6 +180,21 @@ async def test_what_certainly_failed_is_not_called_a_copy(opened, channel, autoj
         assert 0 == copied(gateway)
 
 
+async def nonsense(_):
+    return "stored"
+
+
+async def test_what_was_delivered_with_a_bad_answer_is_not_sent_again(autojump_clock):
+    """An outbox remembers that it arrived; a member in memory is repeated, and announced."""
+    channel = FakeChannel(script=nonsense)
+    async with open_test_gateway(channel, outbox=MemoryOutbox()) as gateway:
+        job = await gateway.broadcast("bot", rooms(3), "news")
+        assert {Disposition.CRASHED: 3} == dict((await job.wait()).counts)
+        assert 3 == await job.retry()
+        assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
+        assert (3, 0) == (len(channel.made), copied(gateway))
+
+
 class Words(FakeChannel):
     """Each word is a message."""
 

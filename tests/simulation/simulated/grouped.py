@@ -43,6 +43,7 @@ class Grouped:
     tries         how often failed members were to be tried again; `trying`: that may not be over
     failed        the members that had failed then, and are to end once more; `tried_at`,
                   `tried_wall`: when that was, in the ledger's count of moments and in POSIX time;
+                  `tried_until`: the moment of its answer, since it may count what failed meanwhile;
                   `tried_since`: when the first retry was that may not be over
     may_end       how often its end may still be reported
     """
@@ -69,6 +70,7 @@ class Grouped:
     tries: int = 0
     failed: list[Entry] = attrs.field(factory=list)
     tried_at: int = 0
+    tried_until: int = 0
     tried_wall: float = 0.0
     tried_since: float = 0.0
     may_end: int = 1
@@ -89,7 +91,7 @@ class Grouped:
 
     def failing(self) -> list[Entry]:
         """The members' entries that have failed, and are not tried again already."""
-        again = self.tried_at if self.trying else 0
+        again = max(self.tried_at, self.tried_until) if self.trying else 0
         return [entry for entry in self.newest() if has_failed(entry) and entry.ended > again]
 
     def left_of_failed(self) -> list[Entry]:
@@ -316,7 +318,10 @@ class GroupLedger:
             if name not in self._by_id:
                 self._take_in(name, found)
         for group in self.all:
-            group.trying, group.may_end, group.cut = False, 1, False
+            retrying = bool(group.ids) and group.ids[-1] in kept and kept[group.ids[-1]].retrying
+            asked = group.trying or group.cut
+            self._expect(asked or not retrying, f"{group} is kept as retried, and nobody asked")
+            group.trying, group.may_end, group.cut = retrying, 1, False
             if group.ids:
                 self._compare(group, kept)
 

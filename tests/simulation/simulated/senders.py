@@ -280,6 +280,7 @@ class Senders:
         self._groups.try_again(group)
         count = await job.retry()
         check()
+        group.tried_until = self._ledger.moment()
         most = sum(map(has_failed, group.newest()))
         in_vain = not self._setup.durable and group.cancelled is not False and count == 0
         fits = least <= count <= max(most, least) or in_vain

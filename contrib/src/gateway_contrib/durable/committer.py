@@ -143,10 +143,12 @@ class Committer:
         places = self._queue - len(batch) if self._outside else 0
         while self._outside and places > 0:
             waiter = self._outside.popleft()
-            if waiter.task is not None:
-                batch.take(waiter)
-                places -= 1
-                self._call()
+            if waiter.task is None:  # cancelled just now, so `forget` will not find it
+                batch.give_up(waiter)
+                continue
+            batch.take(waiter)
+            places -= 1
+            self._call()
 
     def refuse(self, error: OutboxError) -> None:
         """Refuse all callers that wait for the next batch; reports stay to be written."""
@@ -168,6 +170,8 @@ class Committer:
     def _refuse_outside(self, error: OutboxError) -> None:
         """Refuse callers that wait for a slot in the batch, since the disk takes nothing now."""
         for waiter in self._outside:
+            if waiter.task is None:  # cancelled just now, as in `_let_in`
+                self.batch.give_up(waiter)
             waiter.tell(error)
         self._outside.clear()
 

@@ -13,7 +13,7 @@ from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.steps import REPEATED, Step
+from gateway_core.deliveries.steps import ARRIVED, REPEATED, Step
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import StepRecord, StepShape
 from gateway_core.plugins.boundary import cause_of, place_of
@@ -139,10 +139,10 @@ class Journal:
         return self._ids.next_position(self._clock.wall())
 
     def finished(self, delivery: Delivery, receipt: Receipt) -> None:
-        """The envelope ended. Steps that may have arrived stay known, for a later retry."""
+        """The envelope ended. A later retry is to know the steps that arrived, or may have."""
         if receipt.disposition is not Disposition.DELIVERED:
             for step in delivery.steps or ():
-                if step.doubtful:
+                if step.doubtful or step.outcome in ARRIVED:
                     self.ended(delivery, step)
         report(self._outbox.finished, receipt)
         self.on_finished()
