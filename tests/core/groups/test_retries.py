@@ -195,6 +195,26 @@ async def test_what_was_delivered_with_a_bad_answer_is_not_sent_again(autojump_c
         assert (3, 0) == (len(channel.made), copied(gateway))
 
 
+async def test_what_is_tried_again_and_finds_no_slot_in_memory_ends_in_its_time(autojump_clock):
+    async def script(attempt):
+        if attempt.part.payload["text"] == "news":
+            raise Failure(GONE)
+        await trio.sleep(50)
+
+    small = {"partition_count": 1, "partition_bound": 1, "attempt_timeout": 60.0}
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel, outbox=MemoryOutbox(), **small) as gateway:
+        job = await gateway.broadcast("bot", rooms(1), "news", ttl=10)
+        assert 1 == (await job.wait()).failed
+        for text in ("which takes long", "which waits outside memory"):
+            await gateway.enqueue("bot", "room0", text, priority="bulk")
+        await trio.sleep(1)
+        began = trio.current_time()
+        await job.retry()
+        assert {Disposition.EXPIRED: 1} == dict((await job.wait()).counts)
+        assert 10 <= trio.current_time() - began < 15
+
+
 class Words(FakeChannel):
     """Each word is a message."""
 

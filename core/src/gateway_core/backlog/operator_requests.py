@@ -53,6 +53,7 @@ class OperatorRequests:
     look        says as JSON which accounts do not work, and what envelopes wait for
     put_behind  called with instance, room, position and stream of an envelope that finds no slot
                 in memory
+    note_deadline  called with the deadline of such an envelope, a POSIX time
     position    gives the envelope with an id the position after all others, and returns it
     comes       called with each request to accept an envelope, as soon as it is queued
     accept      accepts a request's envelope; returns its id, or the id of the envelope with the
@@ -75,6 +76,7 @@ class OperatorRequests:
     _clock: Clock
     _look: Callable[[Request], Awaitable[str]]
     _put_behind: Callable[[str, str, int, Stream], None]
+    _note_deadline: Callable[[float], object]
     _position: Callable[[str], int]
     comes: Callable[[Request], None] = attrs.field(init=False)
     accept: Callable[[Request], Awaitable[tuple[str, bool]]] = attrs.field(init=False)
@@ -261,6 +263,7 @@ class OperatorRequests:
         if partition.admission.full(*place, RANKS[stream.priority]) is None:
             self._intake.take(stored, partition, account)
         else:
+            self._note_deadline(stored.entry.deadline)
             self._put_behind(*place, stored.position, stream)
 
     def _discard(self, stored: StoredEntry) -> str:

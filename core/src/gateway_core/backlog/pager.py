@@ -112,6 +112,7 @@ class Pager:
             clock,
             look=look,
             put_behind=self._put_behind,
+            note_deadline=self._schedule.deadlines.note,
             position=journal.entered_id,
         )
         self.accounts.on_gone = self.accounts.moving.given_up = self.requests.forget
