@@ -21,7 +21,7 @@ from gateway_core import (
     UnknownInstance,
     Verdict,
 )
-from gateway_core.authors import Answer, Part, TransportError, hookimpl
+from gateway_core.authors import Answer, Limit, Part, TransportError, hookimpl
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, event, open_test_gateway
 
 PART = 20
@@ -481,6 +481,32 @@ async def test_a_message_without_an_id_is_not_edited(autojump_clock, more):
         assert out.receipt is not None
         assert out.receipt.delivered
     assert [text for _, text in shown(channel)] == ["some", "some more"][: 1 + bool(more)]
+
+
+async def test_the_next_run_announces_what_is_posted_beside_a_message_without_an_id(
+    autojump_clock,
+):
+    async def script(attempt):
+        return Answer() if attempt.operation == "send" and len(channel.made) == 1 else None
+
+    def limits(_, operation):
+        return [Limit("posts", 1, 30.0, "window")] if operation == "send" else []
+
+    channel, outbox = FakeChannel(script=script, limits=limits), MemoryOutbox()
+    with trio.move_on_after(10.0):
+        async with (
+            open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway,
+            gateway.stream(("bot", "room")) as out,
+        ):
+            await say(out, "some", " more")
+    assert out.ticket is not None
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(60)
+        status = await gateway.status(out.ticket)
+    assert [text for _, text in shown(channel)] == ["some", "some more"]
+    assert status is not None
+    assert status.receipt is not None
+    assert status.receipt.possible_duplicate
 
 
 async def test_passing_states_that_fail_do_not_end_it(autojump_clock):

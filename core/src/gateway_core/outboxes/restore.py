@@ -63,6 +63,8 @@ def restore_delivery(
         _recall_steps(delivery, stored, now=now, wall=wall, window=deduplicates_for)
     if growth is not None:
         growth.has_numbered(record.serial for record in stored.records)
+        if any(record.message_id is None for record in _left(stored)):
+            growth.left_nameless()
         delivery.grows_on(growth)
     return delivery
 
@@ -138,19 +140,24 @@ def _changes(stored: StoredEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:
     lost = tuple(dict.fromkeys(words for words in told if words.startswith(FILES_REFUSED)))
     without = ("without_files",) * bool(lost)
     replies = isinstance(envelope, Send) and envelope.reply_to is not None
-    if isinstance(envelope, Send) and envelope.grows is not None and _left_a_message(stored):
+    grows = isinstance(envelope, Send) and envelope.grows is not None
+    if grows and any(record.message_id is not None for record in _left(stored)):
         lost = (*lost, NOT_EDITED)
     if shapes and replies and not any(shape.reply for shape in shapes):
         return (*modes, "without_reply", *without), (*modes, "reply dropped", *lost)
     return (*modes, *without), (*modes, *lost)
 
 
-def _left_a_message(stored: StoredEntry) -> bool:
-    """Whether a stream has a message that belongs to no step any more: it was posted anew."""
+def _left(stored: StoredEntry) -> list[StepRecord]:
+    """The records of a stream's messages that belong to no step any more, and may still stand."""
     serials = {shape.serial for shape in stored.shapes or ()}
-    return bool(serials) and any(
-        record.message_id is not None and record.serial not in serials for record in stored.records
-    )
+    return [
+        record
+        for record in stored.records
+        if serials
+        and record.serial not in serials
+        and (record.message_id is not None or record.outcome == "delivered")
+    ]
 
 
 def _steps(stored: StoredEntry) -> list[Step] | None:

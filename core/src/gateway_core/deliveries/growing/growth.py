@@ -487,6 +487,10 @@ class Growth:
         """A previous run had steps of these numbers: no other message is sent under one of them."""
         self._serial = max([self._serial, *(serial + 1 for serial in serials)])
 
+    def left_nameless(self) -> None:
+        """A previous run posted a message whose id nobody knows, and which therefore stays."""
+        self.nameless = True
+
     def _next_serial(self) -> int:
         self._serial += 1
         return self._serial - 1
