@@ -273,6 +273,9 @@ class Checks:
         done = [p for e in (*made, *changes) if e.receipt is not None for p in e.receipt.parts]
         # An answer that could not be read names no message, so nobody can change that message.
         lost |= any(p.outcome == "delivered" and p.message_id is None for p in done)
+        # A stream has posted another message then, and says so.
+        streams = [e.receipt for e in made if e.spoken is not None and e.receipt is not None]
+        lost |= any(receipt.possible_duplicate for receipt in streams)
         lost |= any(p.outcome == "unknown" for p in done)
         # And if a message was forgotten meanwhile, an edit knows only what its target says.
         lost |= self._setup.config.history < len(self._ledger.entries)
