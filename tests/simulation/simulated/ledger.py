@@ -120,7 +120,8 @@ class Entry:
     rank    its place among all of its lane
     born    the life that accepted it; `heard`: its caller heard so
     hold    the time until which its platform wants no call of it, as was reported at `held_at`;
-            `longest`: the same, whether or not a life that was killed had written it down
+            `longest`: the same, whether or not a life that was killed had written it down;
+            `held_for`: the only operation that it does not want; None: it wants none at all
     stands  the rank from which on it may stand: the rank of an older entry whose place it took
     useless  the newer entry that collapses with it, and that came while it waited
     kept    of an edit: it changes what the next newer edit leaves, and so is made as well
@@ -152,6 +153,7 @@ class Entry:
     heard: bool = True
     told: list[Receipt] = attrs.field(factory=list)
     hold: float = 0.0
+    held_for: str | None = None
     held_at: float = 0.0
     longest: float = 0.0
     handed_over: int = 0
@@ -868,7 +870,8 @@ class Ledger:
         self.expect(entry.useless is None, f"{entry} goes out, and {entry.useless} replaces it")
         by = entry.deadline + self._slack(entry) + HAIR
         self.expect(now <= by, f"{entry} is called after its deadline")
-        held = self.setup.jumps or now >= entry.hold - HAIR
+        other = entry.held_for not in (None, attempt.operation)
+        held = self.setup.jumps or other or now >= entry.hold - HAIR
         self.expect(held, f"{entry} is called {entry.hold - now:.2f} s before its wait is over")
         done = (attempt.envelope_id, attempt.key) in self._done
         done &= entry.spoken is None or attempt.operation == "send"
@@ -1135,6 +1138,7 @@ class Ledger:
         entry = self.find(attempt.envelope_id)
         if entry is not None:
             entry.hold, entry.held_at = until, trio.current_time()
+            entry.held_for = attempt.operation if scope is Scope.OPERATION else None
             entry.longest = max(entry.longest, until)
 
     def closes(self, instance_id: str, until: float) -> bool:

@@ -144,7 +144,8 @@ class Watch:
             if delivery is None and self._ledger.ending and self._ledger.setup.durable:
                 continue  # outside memory: the next life has to end it
             running = delivery is not None and delivery.lane is not None and delivery.lane.running
-            grace = patience if running else 0.0
+            uploads = len(getattr(entry.envelope, "files", None) or ())  # each may begin in time
+            grace = patience * (1 + uploads) if running else 0.0
             if delivery is None:  # it is outside memory, and each look at the file takes a while
                 grace = 4 * LONGEST_COMMIT + GRID * self._rooms_of_groups()  # read one by one
                 if entry.spoken is not None:
