@@ -44,6 +44,7 @@ from gateway_core.ratelimits.circuit import JITTER
 from gateway_core.ratelimits.trial import LONGEST_BELIEVED
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.pressure import HYSTERESIS, LEVELS
+from gateway_core.submission.draft import LONGEST_OPEN
 from gateway_core.testing import virtual_wall
 
 if TYPE_CHECKING:
@@ -471,10 +472,12 @@ class Ledger:
                 spoken.closed = True
 
     def _ends_by(self, entry: Entry, spoken: Spoken) -> None:
-        ttl = spoken.ttl
-        if ttl is None:
-            ttl = getattr(self.setup.config.ttl, entry.priority)
-        entry.deadline = trio.current_time() + float(ttl)
+        entry.deadline = trio.current_time() + self._ttl(entry, spoken)
+
+    def _ttl(self, entry: Entry, spoken: Spoken) -> float:
+        """Seconds that a stream has from its end on."""
+        of_class = getattr(self.setup.config.ttl, entry.priority)
+        return float(of_class if spoken.ttl is None else spoken.ttl)
 
     def _speaks(self, entry: Entry) -> None:
         """Connect a stream's message with its stream."""
@@ -829,7 +832,10 @@ class Ledger:
         if receipt.disposition is not Disposition.EXPIRED or receipt.verdict is None:
             return
         if receipt.verdict.reason is Reason.EXPIRED and not self.setup.jumps:
-            early = entry.deadline - trio.current_time()
+            deadline = entry.deadline
+            if entry.spoken is not None and deadline == math.inf:  # it is open, or a killed life's
+                deadline = entry.accepted_at + LONGEST_OPEN + self._ttl(entry, entry.spoken)
+            early = deadline - trio.current_time()
             self.expect(early <= HAIR, f"{entry} expired {early:.2f} s before its time")
 
     def _expect_just(self, entry: Entry, receipt: Receipt) -> None:
