@@ -834,7 +834,8 @@ class Ledger:
         if receipt.verdict.reason is Reason.EXPIRED and not self.setup.jumps:
             deadline = entry.deadline
             if entry.spoken is not None and deadline == math.inf:  # it is open, or a killed life's
-                deadline = entry.accepted_at + LONGEST_OPEN + self._ttl(entry, entry.spoken)
+                lasts = LONGEST_OPEN + self._ttl(entry, entry.spoken)
+                deadline = entry.accepted_at - LONGEST_COMMIT + lasts  # it was stored meanwhile
             early = deadline - trio.current_time()
             self.expect(early <= HAIR, f"{entry} expired {early:.2f} s before its time")
 

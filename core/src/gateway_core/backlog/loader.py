@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 
 import attrs
@@ -156,6 +156,7 @@ class Loader:
         wait too. Nothing comes in once the account is removed: a new account with the same name
         loads for itself.
         """
+        await self._take_begun(page, cursor.passed, cursor.behind, account)
         for stored in page:
             envelope = stored.entry.envelope
             instance_id, room = envelope.instance_id, envelope.external_room_id
@@ -179,6 +180,34 @@ class Loader:
                 return False
             cursor.loaded = stored.position
         return True
+
+    async def _take_begun(
+        self,
+        page: Sequence[StoredEntry],
+        passed: float,
+        apart: Container[str],
+        account: InstanceState,
+    ) -> None:
+        """Take what a former run began before all else, as far as there are slots.
+
+        Its position may be a later one: a stream that shows nothing lets others begin, and so does
+        a change that waits for its message. Once it has begun, they wait for it.
+
+        passed  positions after this one are not looked at    apart  nor are these rooms
+        """
+        for stored in page:
+            envelope = stored.entry.envelope
+            room = (envelope.instance_id, envelope.external_room_id)
+            begun = envelope.order != "none" and any(record.number for record in stored.records)
+            if not begun or stored.position > passed or envelope.external_room_id in apart:
+                continue
+            partition = self._intake.partition_for(envelope)
+            if envelope.target is not None:
+                await self._bring_message(stored, envelope.target, partition, account)
+            if account.health.removed:
+                return
+            if partition.admission.full(*room, rank_of(stored)) is None:
+                self._intake.take(stored, partition, account)
 
     async def _bring_message(
         self,
@@ -253,6 +282,7 @@ class Loader:
         It stops before a position at which the page may lack an envelope.
         """
         came = False
+        await self._take_begun(page, behind.passed, (), account)
         for stored in page:
             envelope = stored.entry.envelope
             room = (envelope.instance_id, envelope.external_room_id)
