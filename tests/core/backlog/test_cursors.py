@@ -43,6 +43,17 @@ def test_what_came_late_is_looked_back_for():
     assert 7 == behind.loaded
 
 
+def test_a_room_to_look_back_in_is_not_forgotten_at_the_end():
+    """A page showed the envelope before it was accepted, so that it did not come in."""
+    cursor = StreamCursor(loaded=10)
+    cursor.spill("room", 20, NORMAL)
+    cursor.behind["room"].loaded = 20
+    cursor.spill("room", 20, NORMAL)
+    cursor.look_back()
+    cursor.ended()
+    assert cursor.holds("room")
+
+
 def test_what_was_left_during_a_page_is_not_passed_over():
     """A page that was read before may reach beyond it: what waited for its message stands there."""
     cursor = StreamCursor(done=True)

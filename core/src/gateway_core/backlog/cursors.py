@@ -169,7 +169,7 @@ class StreamCursor(Cursor):
             self.first.move_to_end(room)
 
     def _forget_loaded(self) -> None:
-        for room in [r for r, b in self.behind.items() if b.loaded >= b.newest]:
+        for room in [r for r, b in self.behind.items() if min(b.loaded, b.passed) >= b.newest]:
             self.forget(room)
 
 

@@ -247,13 +247,13 @@ class Loader:
         came, instance_id = False, account.instance.id
         for room in list(islice(rooms, ROOMS_AT_ONCE)):
             behind = cursor.behind[room]
+            behind.look_back()
             partition = self._intake.partition_of(instance_id, room)
             waits_for_page = behind.loaded >= behind.newest and not cursor.done
             full = partition.admission.full(instance_id, room, behind.rank)
             if waits_for_page or full is not None:
                 cursor.serve_later(room, done=waits_for_page)
                 continue
-            behind.look_back()
             newest = behind.newest
             page = await self._outbox.page(
                 instance_id, room=room, streams=cursor.streams, after=behind.loaded, limit=PAGE
