@@ -13,6 +13,7 @@ from postgres_spread import Spread, until
 from tenants import Accounts
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, handed
+from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.spreading.member import SpreadMember
 from gateway_contrib.postgres.spreading.operating import Sharing
 from gateway_core import GatewayConfig, SourceSettings, open_gateway
@@ -235,6 +236,33 @@ async def test_what_came_before_anybody_did_what_is_common_is_taken_once_one_doe
         may.set()
         with trio.fail_after(60):
             await until(lambda: sent(channel) == ["tenant-1"])
+
+
+async def test_what_it_took_again_and_did_not_hear_of_is_given_up(spread, monkeypatch):
+    """Though it gave the account up before, and has not looked since."""
+    may, look = threading.Event(), SpreadMember.look
+    may.set()
+    monkeypatch.setattr(SpreadMember, "look", lambda self: may.is_set() and look(self))
+
+    def is_owned():
+        return rows(spread)["tenant-1"][0]
+
+    def take(connection):
+        with connection.transaction():
+            tables.take(connection, member.member, "tenant-1")
+
+    async with opened(spread, idle=0.5) as gateway:
+        await gateway.find_instance("tenant-1")
+        await until(lambda: here(gateway) == {"tenant-1"})
+        may.clear()
+        await until(lambda: not is_owned())
+        member = gateway._pager.accounts.ownership._outbox._spread
+        await trio.to_thread.run_sync(member.link.call, take)
+        assert is_owned()
+        may.set()
+        member.look_again()
+        with trio.fail_after(60):
+            await until(lambda: not is_owned())
 
 
 async def test_what_a_process_leaves_goes_on_in_the_other(spread):

@@ -39,6 +39,7 @@ class SpreadMember(Membership):
     sourced   whether a source gives it accounts that it does not serve, once they have work to do
     beyond    the accounts that the source does not know
     untidy    whether others have gone, or it has begun the common work, since this was last cleared
+    _left     accounts that it has given up, and in which epoch, until the database says so
     """
 
     def __init__(self, link: Link, place: Place, lease: float, weight: float) -> None:
@@ -47,7 +48,7 @@ class SpreadMember(Membership):
         self._watching: dict[UUID, Watched] = {}
         self._served: frozenset[str] | None = None
         self._owned: dict[str, int] = {}
-        self._left: set[str] = set()
+        self._left: dict[str, int] = {}
         self._known: tuple[object, ...] | None = None
         self._present: frozenset[UUID] = frozenset()
         self._accounts: dict[str, Account] = {}
@@ -139,14 +140,15 @@ class SpreadMember(Membership):
     def took(self, instance: str, epoch: int) -> None:
         """The account is owned. If the last look no longer offers it, another may be to own it."""
         self._owned[instance] = epoch
-        self._left.discard(instance)
+        self._left.pop(instance, None)
         if instance != ALL and instance not in self.share.take:
             self.look_again()
 
     def gave(self, instance: str) -> None:
         """The account is given up; the next batch writes that."""
-        if self._owned.pop(instance, None) is not None and instance != ALL:
-            self._left.add(instance)
+        epoch = self._owned.pop(instance, None)
+        if epoch is not None and instance != ALL:
+            self._left[instance] = epoch
 
     def knows(self, instance: str) -> bool:
         """Whether the account had a row at the last look."""
@@ -207,9 +209,10 @@ class SpreadMember(Membership):
         idle = awaited | (self._served or frozenset()) if sourced else None
         self._accounts = self.link.call(partial(tables.accounts, idle=idle))
         members = [attrs.evolve(it, lacks=lacks.get(it.member, frozenset())) for it in seen.spread]
-        for name in self._left.copy():
-            if name not in self._accounts or self._accounts[name].member != self.member:
-                self._left.discard(name)
+        for name, epoch in self._left.copy().items():
+            row = self._accounts.get(name)
+            if row is None or (row.member, row.epoch) != (self.member, epoch):  # or taken again
+                self._left.pop(name, None)
         owned, served = frozenset(self._owned.copy()), self._served
         if served is None:
             return
