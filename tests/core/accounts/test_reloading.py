@@ -491,3 +491,16 @@ async def test_closing_meanwhile_keeps_what_a_missing_instance_has_not_sent(
     async with open_test_gateway(channel, outbox=outbox, instances=["bot", "other"]):
         await trio.sleep(100)
     assert [f"{number}" for number in range(9)] == list(dict.fromkeys(channel.texts("room")))
+
+
+async def test_what_only_the_outbox_has_of_an_instance_that_is_removed_is_told(
+    autojump_clock, logs
+):
+    outbox = MemoryOutbox()
+    async with open_test_gateway(outbox=outbox, instances=["bot", "other"]) as gateway:
+        due = virtual_wall() + 300
+        later = await gateway.enqueue("bot", "room", "later", not_before=due)
+        assert [] == await gateway.remove_instance("bot")
+        assert not later.ended
+        [log] = [log for log in logs if log["event"] == "gateway.outbox_unserved"]
+        assert ("bot", 1) == (log["instance"], log["stored"])

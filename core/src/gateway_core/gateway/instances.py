@@ -138,9 +138,12 @@ class InstanceVerbs:
     async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Remove an instance, after up to `drain` seconds for its unfinished envelopes.
 
-        Returns the envelopes that ended undelivered. Other instances are not affected. Raises
-        `UnknownInstance`, and `ValueError` if `drain` is no number of seconds. A process that only
-        hands over asks the process that delivers, and waits for it.
+        Returns the envelopes that ended undelivered. Those that are only in a durable outbox stay
+        there until an instance of that id is added again: scheduled ones, those for which there is
+        no place in memory, and those that wait for a suspended instance.
+
+        Raises `UnknownInstance`, and `ValueError` if `drain` is no number of seconds. A process
+        that only hands over asks the process that delivers, and waits for it.
         """
         self._check_loop()
         await self._drafting.bring(instance_id)

@@ -270,9 +270,6 @@ class Accounts:
     async def let_go(self, account: InstanceState) -> None:
         """Let go of the envelopes in memory of an account that is taken out: they stay stored."""
         await self._let_go_of(account)
-        instance_id = account.instance.id
-        if count := self._intake.spilled_of[instance_id]:
-            log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
 
     async def _let_go_of(self, account: InstanceState) -> None:
         self.cursors.of.pop(account.instance.id, None)
@@ -285,6 +282,8 @@ class Accounts:
 
     def leave_off(self, instance_id: str) -> None:
         """Note that an instance was taken out: its spilled envelopes stay stored."""
+        if count := self._intake.spilled_of[instance_id]:
+            log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
         self.cursors.of.pop(instance_id, None)
         self.ownership.leave(instance_id)
         self.tell_served()
