@@ -77,7 +77,7 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config, outbox,
         first = await gateway.send("bot", "room", "refused 1", raises=False)
         second = await gateway.send("bot", "room", "refused 2", raises=False)
         third = await gateway.send("bot", "other", "refused 3", raises=False)
-        await until(lambda: has_ended(gateway, third))
+        await until(lambda: has_ended(gateway, third.envelope_id))
         rows = json.loads(await command("list", "--json", "--disposition", "rejected"))
         assert [third.envelope_id, second.envelope_id, first.envelope_id] == [r["id"] for r in rows]
         assert {"no\0!"} == {row["raw"] for row in rows}
@@ -97,7 +97,7 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config, outbox,
         channel.script = None
         out = await command("retry", "--room", "room")
         assert [f"{each.envelope_id}: goes on" for each in (first, second)] == out.splitlines()
-        await until(lambda: has_ended(gateway, second))
+        await until(lambda: has_ended(gateway, second.envelope_id))
         assert ["refused 1", "refused 2"] == channel.texts("room")[-2:]
         code, out, err = await gateway_command("discard", second.envelope_id, *option)
         assert f"{second.envelope_id}: had ended already: delivered\n" == out
@@ -119,8 +119,8 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config, outbox,
     assert {} == json.loads(await command("stats", "--json"))["ended"]
 
 
-async def has_ended(gateway, receipt):
-    found = await gateway.status(receipt.envelope_id)
+async def has_ended(gateway, envelope_id):
+    found = await gateway.status(envelope_id)
     return found is not None and found.receipt is not None
 
 
@@ -139,6 +139,63 @@ async def test_what_waits_is_listed_and_discarded(config, outbox, gateway_comman
         assert f"{first.id}: an attempt is under way: the envelope continues\n" in out
         assert f"{tickets[1].id}: ended\n" in out
         assert Disposition.CANCELLED == (await tickets[1].receipt()).disposition
+
+
+@pytest.fixture
+async def skewed(outbox):
+    """An owner, and a process that hands over: the server's clock is years before the owner's."""
+    channel = FakeChannel(script=refuse)
+    async with (
+        open_test_gateway(channel, outbox=outbox(), **UNHURRIED) as owner,
+        open_test_gateway(FakeChannel(), outbox=outbox(), serve=False) as producer,
+    ):
+        yield channel, owner, producer
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["by its room", "by its ids"])
+async def test_a_room_is_retried_in_the_order_of_acceptance_not_of_its_ids(
+    config, skewed, gateway_command, named
+):
+    (channel, owner, producer), option = skewed, ("--config", str(config))
+    first = await producer.enqueue("bot", "room", "refused 1")
+    await until(lambda: has_ended(owner, first.id))
+    second = await owner.send("bot", "room", "refused 2", raises=False)
+    ids = [first.id, second.envelope_id]
+    assert ids != sorted(ids)
+    await until(lambda: has_ended(owner, second.envelope_id))
+    _, out, _ = await gateway_command("list", "--json", *option)
+    assert ids[::-1] == [row["id"] for row in json.loads(out)]
+    channel.script = None
+    words = ids[::-1] if named else ("--room", "room")
+    code, out, _ = await gateway_command("retry", *words, *option)
+    assert (0, [f"{each}: goes on" for each in ids]) == (code, out.splitlines())
+    await until(lambda: has_delivered(channel, 2))
+    assert ["refused 1", "refused 2"] == channel.texts("room")
+
+
+async def has_delivered(channel, count):
+    return len(channel.texts("room")) == count
+
+
+async def test_the_oldest_is_chosen_and_listed_first_whatever_the_ids_say(
+    config, skewed, gateway_command
+):
+    (_, owner, producer), option = skewed, ("--config", str(config))
+    first = await producer.enqueue("bot", "room", "hangs")
+    await until(lambda: has_begun(owner, first.id))
+    second = await owner.enqueue("bot", "room", "waits")
+    _, out, _ = await gateway_command("list", "--waiting", "--json", *option)
+    assert [(first.id, "attempt"), (second.id, "queue")] == [
+        (row["id"], row["cause"]) for row in json.loads(out)
+    ]
+    _, out, _ = await gateway_command("discard", "--waiting", "--limit", "1", "--room", "room",
+                                      *option)  # fmt: skip
+    assert f"{first.id}: an attempt is under way: the envelope continues" in out
+
+
+async def has_begun(gateway, envelope_id):
+    found = await gateway.status(envelope_id)
+    return found is not None and found.cause == "attempt"
 
 
 async def test_a_gateway_that_runs_is_asked_to_send_and_one_that_does_not_is_not(

@@ -62,8 +62,9 @@ MOST = 4_000_000
 """Bytes of one page's entries, whatever its number of rows."""
 ENTRY = """seq, id, account, room, position, due, accepted_at, deadline, fingerprint, class, entry,
     shapes, 1, stream, sequence, coalesce(sequence, seq)"""
-_ORDER = "coalesce(sequence, seq)"
-_PLACES = {"position": 4, "due": 5, "deadline": 7, _ORDER: 15}
+ORDER = "coalesce(sequence, seq)"
+"""The order in which an account's owners accepted its envelopes; ids may be of other clocks."""
+_PLACES = {"position": 4, "due": 5, "deadline": 7, ORDER: 15}
 """The indexes of the columns by which entries are ordered."""
 _SIZED = """SELECT {entry} FROM (SELECT chosen.*, sum(octet_length(entry)) OVER (ORDER BY {order})
         - octet_length(entry) AS before FROM ({some}) chosen) sized
@@ -223,8 +224,8 @@ def overdue(
     """Overdue entries, by their deadlines. `share` as for `scheduled`."""
     of, mine = _of(share)
     some = f"""SELECT * FROM envelopes e WHERE deadline <= %s {of}
-        AND (deadline, {_ORDER}) > (%s, %s) ORDER BY deadline, {_ORDER} LIMIT %s"""  # noqa: S608 - constants
-    order = ("deadline", _ORDER)
+        AND (deadline, {ORDER}) > (%s, %s) ORDER BY deadline, {ORDER} LIMIT %s"""  # noqa: S608 - constants
+    order = ("deadline", ORDER)
     stored = _stored(connection, seals, some, [until, *mine], after, limit, order, share)
     later = f"SELECT min(deadline) FROM envelopes e WHERE deadline > %s {of}"  # noqa: S608 - constants
     row = connection.execute(later.encode(), (until, *mine)).fetchone()

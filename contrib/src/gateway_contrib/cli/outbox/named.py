@@ -134,7 +134,7 @@ def choose(
 ) -> list[str]:
     """Ids of the named envelopes, or of those that match the filters, in order of acceptance.
 
-    The oldest come first, since rooms have an order; ids sort by acceptance.
+    The oldest come first, since rooms have an order.
     """
     if named and filters != ANY:
         raise Ended("name envelopes, or give filters: not both")
@@ -142,7 +142,8 @@ def choose(
         strangers = [name for name in named if operator.show(name) is None]
         if strangers:
             raise Ended("; ".join(map(unknown_to_it, strangers)))
-        return sorted(named)
+        ordered: list[str] = operator.in_order(named)
+        return ordered
     if filters == ANY:
         raise Ended("name envelopes, or give a filter, such as --instance")
     which = filters.which(waiting=waiting)

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway_contrib.durable.operators.looking import ALONE, Which
 from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.reading import ORDER
 
 _NAMED = "coalesce(a.instance, e.account)"
 FAILED = f"""SELECT e.id, {_NAMED}, e.room, e.disposition, e.reason, e.raw, e.accepted_at,
@@ -20,6 +21,8 @@ WAITING = f"""SELECT e.id, {_NAMED}, e.room, 'unfinished', '', '', e.accepted_at
         WHEN e.stream >= {ALONE} THEN 'alone' ELSE '' END,
     e.class, e.seq, e.entry, ''
     FROM envelopes e LEFT JOIN accounts a USING (account) WHERE true"""  # noqa: S608 - constants
+ORDERED = f"""SELECT e.id, {ORDER} FROM (SELECT id, seq, sequence FROM envelopes
+    UNION ALL SELECT id, seq, sequence FROM history) e WHERE e.seq = ANY (%s::bigint[])"""  # noqa: S608 - constants
 ROOMS = f"""SELECT {_NAMED}, e.room, sum(waiting), sum(failed), sum(lately), min(since)
     FROM (SELECT account, room, 1 AS waiting, 0 AS failed, accepted_at AS since,
             (accepted_at >= %(since)s)::int AS lately FROM envelopes

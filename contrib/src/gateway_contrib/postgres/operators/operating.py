@@ -132,7 +132,7 @@ class Operator:
     def failed(self, which: Which, limit: int, *, oldest: bool = False) -> list[dict[str, Any]]:
         """Envelopes that ended undelivered and can be tried again; the newest or oldest first."""
         where, bound = lists.conditions(which)
-        order = "e.seq" if oldest else "e.seq DESC"
+        order = reading.ORDER if oldest else f"{reading.ORDER} DESC"
         sql = f"{lists.FAILED}{where} ORDER BY {order} LIMIT %(limit)s"
         return self._rows(sql, bound | {"limit": limit})
 
@@ -147,12 +147,17 @@ class Operator:
         told  the owner's answer to a `look`; None: it gave none
         """
         where, bound = lists.conditions(attrs.evolve(which, disposition=None))
-        sql = f"{lists.WAITING}{where} ORDER BY e.seq LIMIT %(limit)s"
+        sql = f"{lists.WAITING}{where} ORDER BY {reading.ORDER} LIMIT %(limit)s"
         rows = in_rooms(self._rows(sql, bound | {"limit": limit, "now": system_time()}))
         if told is not None:
             return [as_told(row, told) for row in rows]
         suspended = self.suspended()
         return [as_stored(row, suspended) for row in rows]
+
+    def in_order(self, ids: Sequence[str]) -> list[str]:
+        """The ids, in the order in which their envelopes were accepted."""
+        order = dict(self._rows_of(lists.ORDERED, ([seq_in(each) for each in ids],)))
+        return sorted(ids, key=lambda each: order.get(each, 0))
 
     def _rows(self, sql: str, bound: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows = []
