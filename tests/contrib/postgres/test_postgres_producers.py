@@ -281,7 +281,7 @@ async def test_a_caller_that_gives_up_withdraws_its_message_unless_it_detached(s
                 await producer.send("bot", "room", text, key=text, **fields)
 
         async def leave(scope, text):
-            cause = "outbox" if taken else "handed"
+            cause = "suspension" if taken else "handed"
             await until(partial(_waits_for, producer, text, cause))
             scope.cancel()
 
@@ -324,7 +324,7 @@ async def test_what_another_process_joined_goes_on_when_the_first_gives_up(share
                     await producer.send("bot", "room", "text", key="k")
 
             nursery.start_soon(first)
-            await until(partial(_waits_for, producer, "k", "outbox"))
+            await until(partial(_waits_for, producer, "k", "suspension"))
             ticket = await other.submit(message("text", key="k"))
             await until(partial(_taken, other, ticket))
             scope.cancel()

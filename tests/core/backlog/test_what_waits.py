@@ -42,6 +42,22 @@ async def test_what_was_restored_of_a_suspended_instance_expires_for_its_suspens
             assert "while it waited (suspension)" in await words_of(gateway, name)
 
 
+async def test_what_is_accepted_for_a_suspended_instance_waits_for_its_resume(autojump_clock):
+    """It is on disk, although memory has space."""
+    async with open_test_gateway(FakeChannel(), outbox=MemoryOutbox()) as gateway:
+        gateway.suspend("bot")
+        name = await submit(gateway, "text")
+        assert "suspension" == (await gateway.status(name)).cause
+        gateway.resume("bot")
+
+
+async def test_what_was_restored_without_its_instance_waits_for_that(autojump_clock):
+    outbox = MemoryOutbox()
+    [name] = await leave(outbox, "text")
+    async with open_test_gateway(FakeChannel(), outbox=outbox, instances=()) as gateway:
+        assert "no instance" == (await gateway.status(name)).cause
+
+
 async def test_behind_one_that_was_refused_all_of_its_room_wait_for_the_suspension(autojump_clock):
     async def refuse(_):
         raise Failure(REVOKED)
@@ -61,6 +77,7 @@ async def test_what_had_no_slot_in_memory_expires_for_that(autojump_clock):
     channel = FakeChannel(script=hang)
     async with open_test_gateway(channel, outbox=outbox, drain_timeout=0, **bounds) as gateway:
         _, second = [await submit(gateway, text) for text in ("first", "second")]
+        assert "outbox" == (await gateway.status(second)).cause
         await trio.sleep(TTL + 5)
         assert "while it waited (outbox)" in await words_of(gateway, second)
 

@@ -180,16 +180,11 @@ class Intake:
             return False
         self._comes_back(stored, self.partition_for(stored.entry.envelope))
         delivery = self._spilled.delivery(stored)
-        ending = how(delivery) if how is not None else expired(delivery, self._cause_of(stored))
-        self.end(delivery, ending)
+        if how is None:
+            self.end(delivery, expired(delivery, cause_of(stored, self._registry)))
+        else:
+            self.end(delivery, how(delivery))
         return True
-
-    def _cause_of(self, stored: StoredEntry) -> str:
-        """What the envelope waits for in the outbox."""
-        if stored.entry.due is not None:
-            return "schedule"
-        account = self._registry.serving.get(stored.entry.envelope.instance_id)
-        return "outbox" if account is None else account.health.trouble or "outbox"
 
     def end(self, delivery: Delivery, ending: Ending) -> None:
         """End a spilled envelope, no matter whether its instance is configured now."""
@@ -287,6 +282,14 @@ class Intake:
         if account is not None:
             account.counts.accepted += 1
             account.counts.recovered += 1
+
+
+def cause_of(stored: StoredEntry, registry: InstanceRegistry) -> str:
+    """What the envelope waits for in the outbox."""
+    if stored.entry.due is not None:
+        return "schedule"
+    account = registry.serving.get(stored.entry.envelope.instance_id)
+    return "no instance" if account is None else account.health.trouble or "outbox"
 
 
 def _last_of(overview: Overview) -> tuple[str, int]:

@@ -187,7 +187,7 @@ def wire(
         way = DurableWay(drafting, outbox, pager)
         follower = Follower(outbox)
         journal.on_finished = follower.wake
-    here = Lookup(partitions, partition_of, pager, outbox, clock)
+    here = Lookup(partitions, partition_of, registry, pager, outbox, clock)
     groups: Groups = groups_of(drafting, way, outbox, pager, tasks.spawn, here.withdraw_held, files)
     lookup: Lookup | HandedLookup | SpreadLookup = here
     chosen: InMemoryWay | DurableWay | HandoverWay | SpreadWay = way

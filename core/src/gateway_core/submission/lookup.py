@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import trio
 
+from gateway_core.backlog.intake import cause_of
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import KeyRef, Receipt
@@ -17,6 +18,7 @@ from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.validators import name_fault
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of_key
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import Found
@@ -30,6 +32,7 @@ class Lookup:
 
     _partitions: Sequence[Partition]
     _partition_of: Callable[[str, str], Partition]
+    _registry: InstanceRegistry
     _pager: Pager | None
     _outbox: Outbox | None
     _clock: Clock
@@ -136,7 +139,7 @@ class Lookup:
         return Status(
             envelope_id=found.envelope_id,
             state="unfinished",
-            cause="outbox" if due is None else "schedule",
+            cause=cause_of(found.stored, self._registry),
             estimate=None if due is None else max(0.0, due - self._clock.wall()),
         )
 
