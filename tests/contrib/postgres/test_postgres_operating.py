@@ -141,6 +141,19 @@ async def test_what_waits_is_listed_and_discarded(config, outbox, gateway_comman
         assert Disposition.CANCELLED == (await tickets[1].receipt()).disposition
 
 
+async def test_what_is_handed_over_is_listed_while_there_is_no_owner(
+    config, outbox, gateway_command
+):
+    """It is none of those that are discarded."""
+    option = ("--config", str(config))
+    async with open_test_gateway(FakeChannel(), outbox=outbox(), serve=False) as producer:
+        ticket = await producer.enqueue("bot", "room", "text")
+        _, out, _ = await gateway_command("list", "--waiting", "--json", *option)
+        assert [(ticket.id, "handed")] == [(row["id"], row["cause"]) for row in json.loads(out)]
+        _, out, _ = await gateway_command("discard", "--waiting", "--room", "room", *option)
+        assert "nothing matches the filters: nothing was done\n" == out
+
+
 @pytest.fixture
 async def skewed(outbox):
     """An owner, and a process that hands over: the server's clock is years before the owner's."""

@@ -4,6 +4,7 @@ import asyncio  # noqa: TID251 - what an application runs on
 import json
 from contextlib import suppress
 from functools import partial
+from time import time
 from uuid import uuid4
 
 import attrs
@@ -14,11 +15,14 @@ from postgres_proxy import between
 from postgres_shared import PATIENCE, Shared
 from sealed import FIRST
 
+from gateway_contrib.durable.operators.looking import Which
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.sealing.known import keys_in
+from gateway_contrib.postgres import PostgresSettings, enqueue
 from gateway_contrib.postgres.connections.migrations import changes
 from gateway_contrib.postgres.handed import tell
 from gateway_contrib.postgres.names import HANDED
+from gateway_contrib.postgres.operators.operating import Operator
 from gateway_contrib.postgres.producing import handover
 from gateway_contrib.postgres.producing.calls import Handing
 from gateway_contrib.postgres.producing.listening import Listening
@@ -232,6 +236,35 @@ async def test_an_account_that_never_worked_keeps_nobody_waiting(shared):
         for n in range(2):
             with pytest.raises(InstanceSuspended, match="unauthorized"):
                 await producer.send("bot", "room", f"{n}")
+
+
+async def test_operators_list_what_no_owner_has_taken(shared):
+    """With the ids by which `status` and `cancel` know it."""
+    settings = PostgresSettings(schema=shared.schema)
+    async with shared.producer() as producer:
+        early = await producer.enqueue("bot", "room", "early", priority="urgent")
+        deleted = Delete(instance_id="bot", external_room_id="room", target=key_of("k"))
+        with shared.server.connect() as connection:
+            other = enqueue(connection, deleted, schema=shared.schema)
+        with Operator(shared.server.url(), settings, shared.keys) as operator:
+            which = Which(instance="bot", room="room", older=time() + 60, newer=time() - 60)
+            rows = operator.handed(which, 9)
+            columns = ("id", "instance", "room", "cause", "class", "length")
+            assert [
+                (early.id, "bot", "room", "handed", "urgent", len("early")),
+                (str(other), "bot", "room", "handed", "normal", None),
+            ] == [tuple(row[column] for column in columns) for row in rows]
+            assert rows[:1] == operator.handed(Which(), 1)
+            for none in (Which(instance="b"), Which(room="r"), Which(older=time() - 60)):
+                assert [] == operator.handed(none, 9)
+            assert [] == operator.waiting(Which(), 9)
+            async with shared.owner():
+                await early.receipt()
+                await until(partial(_nothing, operator.handed, Which(), 9))
+
+
+async def _nothing(look, *asked):
+    return not look(*asked)
 
 
 async def test_a_ttl_counts_from_the_insert(shared):

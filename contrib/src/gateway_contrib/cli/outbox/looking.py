@@ -49,6 +49,7 @@ async def list_(
     with operator_of(config) as operator:
         if waiting:
             rows = operator.waiting(which, limit, await _told(operator, filters))
+            rows += operator.handed(which, limit - len(rows))
         else:
             rows = operator.failed(which, limit)
         if not rows:

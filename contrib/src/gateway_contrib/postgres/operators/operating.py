@@ -42,7 +42,7 @@ from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.members import Part, owner_in, parts_in
 from gateway_contrib.postgres.connections.migrations import check
 from gateway_contrib.postgres.names import name_of, text_in, text_out
-from gateway_contrib.postgres.operators import lists, suspensions
+from gateway_contrib.postgres.operators import handed, lists, suspensions
 from gateway_contrib.postgres.sealing.known import keyring_at
 from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_core import Invalid, Secret
@@ -153,6 +153,10 @@ class Operator:
             return [as_told(row, told) for row in rows]
         suspended = self.suspended()
         return [as_stored(row, suspended) for row in rows]
+
+    def handed(self, which: Which, limit: int) -> list[dict[str, Any]]:
+        """Messages that were handed over and no owner has taken, as rows of `waiting`."""
+        return self._do(lambda it: handed.untaken(it, self._keyring, which, limit))
 
     def in_order(self, ids: Sequence[str]) -> list[str]:
         """The ids, in the order in which their envelopes were accepted."""

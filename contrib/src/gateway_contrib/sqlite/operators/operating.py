@@ -159,6 +159,10 @@ class Operator:
         suspended = self.suspended()
         return [as_stored(row, suspended) for row in rows]
 
+    def handed(self, which: Which, limit: int) -> list[dict[str, Any]]:  # noqa: ARG002 - as others
+        """Messages that were handed over and no owner has taken: nobody hands over to a file."""
+        return []
+
     def in_order(self, ids: Sequence[str]) -> list[str]:
         """The ids, in the order in which their envelopes were accepted: one process made them."""
         return sorted(ids)
