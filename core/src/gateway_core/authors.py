@@ -25,6 +25,7 @@ from gateway_core.contract.verdicts import (
 )
 from gateway_core.files.for_adapters import too_much, with_first_part
 from gateway_core.outboxes.interface import Outbox
+from gateway_core.submission.checks import checked
 from gateway_core.telemetry import (
     Event, INSTRUMENTATION_SCOPE, METRICS, SIGNAL, Several, TELEMETRY_DROPPED,
     TELEMETRY_DROPPING, log_event,
@@ -41,6 +42,7 @@ __all__ = [
     "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError", "Poll", "Pressure",
     "Priority", "Problem", "Providers", "Reason", "Receipt", "Rows", "Scope", "Secret", "Send",
     "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",
-    "TransportError", "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl",
+    "TransportError", "UnreadableSource", "Upload", "Verdict", "Vote", "checked", "digest_of",
+    "hookimpl",
     "log_event", "places", "too_much", "with_first_part",
 ]

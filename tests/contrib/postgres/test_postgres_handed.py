@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from math import inf, nan
 
 import postgres_programs
 import psycopg
@@ -16,7 +18,7 @@ from sealed import FIRST
 from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue, handed
 from gateway_contrib.postgres.handed import _LOOK, _NEW, Share
-from gateway_core import Delete, Edit, File, Invalid, KeyRef, Send
+from gateway_core import Call, Delete, Edit, File, Invalid, KeyRef, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 PATIENCE = 60.0
@@ -397,7 +399,7 @@ def test_what_can_be_known_at_once_is_refused_at_once(server, made, instance, ro
 
 
 ENVELOPE = Send(
-    instance_id="bot", external_room_id="room", text="a \0 in it", key="k", extra={"a": [1, None]}
+    instance_id="bot", external_room_id="room", text="100% \\ %s", key="k", extra={"a": [1, None]}
 )
 
 
@@ -498,3 +500,54 @@ def test_what_cannot_be_enqueued_is_refused_before_anything_is_asked():
         enqueue(None, wrong)
     with pytest.raises(ValueError, match="schema"):
         enqueue(None, ENVELOPE, schema="a; DROP TABLE b")
+
+
+NAMES = {"instance_id": "bot", "external_room_id": "room"}
+BY_KEY = KeyRef(**NAMES, key="k")
+
+
+@pytest.mark.parametrize(
+    ("envelope", "words"),
+    [
+        (Send(**NAMES, text="x", not_before=inf), "not_before: must be a finite number of seconds"),
+        (Send(**NAMES, text="x", not_before=nan), "not_before: must be a finite number of seconds"),
+        (Send(**NAMES, text="x", not_before=datetime.now(UTC)), "not_before: must be a finite"),
+        (Send(**NAMES, text="x", ttl=nan), "ttl: must be a finite number of seconds"),
+        (Send(**NAMES, text="x", ttl=inf), "ttl: must be a finite number of seconds"),
+        (Send(**NAMES, text="x", deadline=-inf), "deadline: must be a finite number of seconds"),
+        (Send(**NAMES, text=b"abc"), "text: must be a text, not bytes"),
+        (Send(**NAMES, text=None), "text: must be a text, not NoneType"),
+        (Send(**NAMES, text=5), "text: must be a text, not int"),
+        (Send(**NAMES, text="a\0b"), "text: .*NUL"),
+        (Send(**NAMES, text="x", extra={"a": nan}), "extra.a: must be a finite number"),
+        (Send(**NAMES, text="x", extra={"a": b"abc"}), "extra.a: must be plain JSON, not bytes"),
+        (Send(**NAMES, text="x", files=["x.png"]), "files.0: must be a File, not str"),
+        (Edit(**NAMES, target=BY_KEY, text="x", not_before=inf), "not_before: must be a finite"),
+        (Edit(**NAMES, target="k", text="x"), "target: must be a MessageRef or a KeyRef"),
+        (Delete(**NAMES, target=BY_KEY, ttl=nan), "ttl: must be a finite number of seconds"),
+        (Call(**NAMES, method="wave", arguments={"a": inf}), "arguments.a: must be a finite"),
+        ("x", "envelope: must be a Send, Edit, Delete or Call, not 'x'"),
+        ([ENVELOPE], "envelope: must be a Send, Edit, Delete or Call"),
+        (None, "envelope: must be a Send, Edit, Delete or Call, not None"),
+    ],
+)
+def test_what_every_gateway_refuses_is_not_handed_over(envelope, words):
+    """As JSON some of it would be another message, one that is sent at once."""
+    with pytest.raises(Invalid, match=f"^{words}"):
+        enqueue(None, envelope)
+    with pytest.raises(Invalid, match=f"^{words}"):
+        aenqueue(None, envelope).send(None)
+
+
+@pytest.mark.parametrize("given", [None, "postgresql://h/d", object()])
+def test_enqueue_without_a_transaction_says_what_it_needs(given):
+    words = f"a connection, cursor or session that is in a transaction, not {type(given).__name__}"
+    with pytest.raises(TypeError, match=words):
+        enqueue(given, ENVELOPE)
+    with pytest.raises(TypeError, match=words):
+        aenqueue(given, ENVELOPE).send(None)
+
+
+def test_enqueue_with_a_key_that_is_no_secret_says_so():
+    with pytest.raises(ValueError, match=r"keys\.0 must be a Secret, not str"):
+        enqueue(None, ENVELOPE, keys=["x"])

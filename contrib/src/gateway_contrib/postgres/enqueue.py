@@ -19,7 +19,11 @@ from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres.disk import BY_NAME, reads_disk
 from gateway_contrib.postgres.names import HANDED
 from gateway_core import Envelope, Invalid, Problem, Secret
-from gateway_core.outboxes import plain, to_json
+from gateway_core.authors import checked
+from gateway_core.outboxes import to_json
+
+_WAYS = ("exec_driver_sql", "get_bind", "fetchone", "cursor")
+"""Names of which every connection, cursor and session has one, and no engine or pool does."""
 
 
 def enqueue(
@@ -32,11 +36,11 @@ def enqueue(
     keys        the keys of the outbox's configuration: the first of them that the outbox already
                 knows seals the envelope; none: the envelope is unsealed until the owner takes it
 
-    Raises `Invalid` for an envelope that cannot be stored, or that has a file as a path or bytes
-    (give its URL, or its `id`); ValueError for an invalid key or schema name;
-    ModuleNotFoundError if there are keys but the extra `sealed` is not installed; and what the
-    driver raises: an error with SQLSTATE 42501 if the role may not send as this instance, and one
-    with GW003 if the outbox knows none of the keys.
+    Raises `Invalid` for an envelope that every gateway refuses, or that has a file as a path or
+    bytes (give its URL, or its `id`); ValueError for an invalid key or schema name; TypeError for
+    an engine, a pool or a URL in place of a connection; ModuleNotFoundError if there are keys but
+    the extra `sealed` is not installed; and what the driver raises: an error with SQLSTATE 42501 if
+    the role may not send as this instance, and one with GW003 if the outbox knows none of the keys.
     """
     sql, values = _statement(envelope, schema, keys)
     driver_sql = _driver_sql(connection)
@@ -89,10 +93,8 @@ def _statement(
 ) -> tuple[str, tuple[Any, ...]]:
     if not schema.replace("_", "a").isalnum() or not schema.isascii():
         raise ValueError(f"schema must be a name of letters, digits and _, not {schema!r}")
-    envelope = plain(envelope)
+    envelope = checked(envelope)  # JSON would make null of an infinite time
     names = (envelope.instance_id, envelope.external_room_id)
-    if any("\0" in name for name in names):
-        raise Invalid([Problem("", "instance and room must not contain NUL")])
     if (place := reads_disk(envelope)) is not None:
         raise Invalid([Problem(f"files.{place}", f"cannot be handed over: {BY_NAME}")])
     try:
@@ -108,7 +110,14 @@ def _statement(
 
 
 def _driver_sql(connection: Any) -> Any:
-    """SQLAlchemy's function that runs a driver's own statement; None: it is not SQLAlchemy's."""
+    """SQLAlchemy's function that runs a driver's own statement; None: it is not SQLAlchemy's.
+
+    Raises TypeError for a value that is no connection, cursor or session at all.
+    """
+    if not any(hasattr(connection, way) for way in _WAYS):
+        kind = type(connection).__name__
+        text = f"needs a connection, cursor or session that is in a transaction, not {kind}"
+        raise TypeError(text)
     found = getattr(connection, "exec_driver_sql", None)
     if found is not None or not hasattr(connection, "get_bind"):
         return found

@@ -84,6 +84,10 @@ def keys_of(secrets: Sequence[Secret]) -> tuple[Key, ...]:
     """The keys. Raises `ValueError`, with its place, for an invalid key or one given twice."""
     keys: dict[str, Key] = {}
     for number, secret in enumerate(secrets):
+        given: object = secret
+        if not isinstance(given, Secret):
+            text = f"keys.{number} must be a Secret, not {type(given).__name__}"
+            raise ValueError(text)  # noqa: TRY004 - one kind for all that is wrong with keys
         try:
             key = Key(secret)
         except ValueError as error:
