@@ -38,15 +38,37 @@ def test_what_is_the_driver_s_comes_to_it_as_it_was_written():
     [
         ("postgresql://a:secret@h/d?lease=1", "lease"),
         ("postgresql://a:secret@h/d?lease=soon", "must be a number of seconds, not 'soon'"),
-        ("postgresql://a:secret@h/d?schema=Mine", "schema must be a name of lower-case"),
+        (
+            "postgresql://a:secret@h/d?schema=Mine",
+            "postgresql: schema must be a name of at most",
+        ),
+        ("postgresql://a:secret@h/d?schema=pg_x", "pg_, which PostgreSQL reserves, not 'pg_x'"),
         ("postgresql://a:secret@h/d?nonsense=1", "nonsense"),
         ("postgresql://a:secret@h/", "names no database"),
+        ("postgresql://", "names no database"),
+        ("postgresql://?host=/run/postgresql", "names no database"),
     ],
 )
 def test_what_is_wrong_is_said_without_the_password(url, words):
     with pytest.raises(ConfigError, match=words) as told:
         outbox_at(url)
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://a@h/d", "postgresql://h/d"),
+        ("postgresql://a@h:1/d", "postgresql://h:1/d"),
+        ("postgresql://a@h1:1,h2:2/d", "postgresql://h1:1,h2:2/d"),
+        ("postgresql://a@h1,h2:2/d", "postgresql://h1,h2:2/d"),
+        ("postgresql://a@h1,h2/d?port=5", "postgresql://h1:5,h2:5/d"),
+        ("postgresql:///d?host=/run/postgresql", "postgresql:///run/postgresql/d"),
+        ("postgresql:///d", "postgresql://localhost/d"),
+    ],
+)
+def test_each_host_is_named_with_its_port(url, place):
+    assert place == str(outbox_at(url).place)
 
 
 def test_a_configuration_shows_no_password():
@@ -73,7 +95,8 @@ def test_without_the_extra_it_says_what_to_install():
 async def test_a_database_that_cannot_have_every_text_is_refused(server, database):
     server.execute(f"DROP DATABASE {database}")
     server.execute(f"CREATE DATABASE {database} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
-    with pytest.raises(OutboxError, match=r"its encoding is SQL_ASCII: .* ENCODING 'UTF8'"):
+    words = rf"outbox .*/{database} cannot be opened: its encoding is SQL_ASCII: .* ENCODING 'UTF8'"
+    with pytest.raises(OutboxError, match=words):
         async with outbox_at(server.url(database)):
             pass
 

@@ -843,7 +843,7 @@ async def test_a_role_hands_over_as_the_instances_that_are_granted_to_it(web, qu
         await no_questions_about(producer._producer, foreign.id, others)
         assert "schedule" == (await owner.status(foreign.id)).cause
         assert not (await others.progress()).ended
-    with pytest.raises(OutboxError, match="does not let this role in"):
+    with pytest.raises(OutboxError, match=r"^outbox postgresql://.*does not let this role in"):
         async with web.producer(url=web.server.url(user="producer_guest")):
             pass
 

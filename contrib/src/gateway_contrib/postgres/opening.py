@@ -53,6 +53,8 @@ def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
     options, rest, faults = _options(parts.query)
     faults += [f"{fault.place} {fault.text}" for fault in mistakes_in(PostgresSettings, options)]
     theirs = urlunsplit(parts._replace(query=urlencode(rest, quote_via=quote)))
+    if not theirs.startswith(f"{parts.scheme}://"):  # without a host they are left out
+        theirs = theirs.replace(":", "://", 1)
     try:
         known = conninfo.conninfo_to_dict(theirs)
     except psycopg.ProgrammingError as error:

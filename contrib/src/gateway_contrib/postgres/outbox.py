@@ -146,7 +146,7 @@ class PostgresOutbox(Sharing):
             with typed(self.place, "cannot be opened"):
                 prepare = partial(migrate, schema=self.settings.schema)
                 call = partial(self._reader.call, prepare)
-                await migrated(lambda: self._in_thread(call, self._reading))
+                await migrated(lambda: self._in_thread(call, self._reading), self.place)
                 await self._look(lambda it: keyring_at(it, self._keys, self.place, owner=False))
                 await self._own()
             self._writer.is_of(self._membership.member)

@@ -17,8 +17,11 @@ _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 def _schema(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not _SCHEMA.fullmatch(value) or value.startswith("pg_"):
-        text = "must be a name of lower-case letters, digits and _, of 41 characters at the most"
-        raise ValueError(f"{field.name} {text}, not {value!r}")
+        text = (
+            "must be a name of at most 41 lower-case letters, digits and _, which does not begin "
+            "with a digit, nor with pg_, which PostgreSQL reserves"
+        )
+        raise ValueError(f"{field.name!r} {text}, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)

@@ -61,8 +61,11 @@ class Place:
         self._secrets = [
             str(known[name]) for name in ("password", "sslpassword") if known.get(name)
         ]
-        hosts, ports = str(known.get("host") or "localhost"), str(known.get("port") or "")
-        where = f"{hosts}:{ports}" if ports else hosts
+        hosts = str(known.get("host") or "localhost").split(",")
+        ports = str(known.get("port") or "").split(",")
+        ports = ports * len(hosts) if len(ports) == 1 else ports  # one is for all hosts
+        pairs = zip(hosts, ports, strict=False)
+        where = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
         self.text = f"postgresql://{where}/{known.get('dbname') or known.get('user') or ''}"
         if schema != "gateway":
             self.text += f" (schema {schema})"

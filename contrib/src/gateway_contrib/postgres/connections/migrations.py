@@ -11,6 +11,7 @@ import psycopg
 import trio
 from psycopg import sql
 
+from gateway_contrib.postgres.connections.failing import Place
 from gateway_core.outboxes import OUTBOX_MIGRATION_WAITS, OutboxError, log_event
 
 
@@ -39,17 +40,22 @@ def _name(file: Any) -> str:
     return str(file.name)
 
 
-async def migrated(attempt: Callable[[], Awaitable[bool]]) -> None:
+async def migrated(attempt: Callable[[], Awaitable[bool]], place: Place) -> None:
     """Return once the schema has this release's version; log once if another session has the lock.
+
+    Raises `OutboxError`, which names the place, as `migrate` does.
 
     attempt  calls `migrate` in a thread
     """
     told = False
-    while not await attempt():
-        if not told:
-            log_event(OUTBOX_MIGRATION_WAITS)
-            told = True
-        await trio.sleep(PAUSE)
+    try:
+        while not await attempt():
+            if not told:
+                log_event(OUTBOX_MIGRATION_WAITS)
+                told = True
+            await trio.sleep(PAUSE)
+    except OutboxError as error:
+        raise place.failed("cannot be opened", error) from error
 
 
 def migrate(connection: psycopg.Connection[Any], schema: str) -> bool:

@@ -97,7 +97,7 @@ class PostgresHandover:
         prepare = partial(calls.prepare, schema=self.settings.schema)
         try:
             with typed(self.place, "cannot be opened"):
-                await migrated(partial(self._handing.call, prepare))
+                await migrated(partial(self._handing.call, prepare), self.place)
                 await self._handing.call(self._keys.begin)
                 await self._read(self._hear)
         except BaseException:
