@@ -22,6 +22,7 @@ from gateway_core import Call, Delete, Edit, File, Invalid, KeyRef, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 PATIENCE = 60.0
+NAMES = {"instance_id": "bot", "external_room_id": "room"}
 OF_ANOTHER = """{"kind": "send", "version": 1, "instance_id": "other", "external_room_id": "room",
     "text": "x"}"""
 
@@ -54,7 +55,7 @@ async def until(server, schema, name, state="ended"):
     return found
 
 
-def send(connection, schema, text, **options):
+def send(connection, schema, text, /, **options):
     sql = f"SELECT {schema}.send('bot', 'room', %s, %s)"
     return connection.execute(sql, (text, json.dumps(options))).fetchone()[0]
 
@@ -243,6 +244,10 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
                 ("bot", '{"ttl": "soon"}', "ttl"),
                 ("bot", '{"nonsense": 1}', "nonsense"),
                 ("bot", '{"instance_id": "other", "priority": "high"}', "priority"),
+                ("bot", '{"instance_id": "other"}', "options.instance_id"),
+                ("bot", '{"text": "other"}', "options.text"),
+                ("bot", '{"kind": "delete"}', "options.kind"),
+                ("bot", '{"thread": "1", "thread_id": "2"}', "options.thread_id"),
             )
         ]
         hand = f"SELECT {made}.hand('bot', 'room', %s)"
@@ -255,7 +260,8 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
              "files.0: cannot be read by the gateway"),
         ):  # fmt: skip
             wrong.append((own.execute(hand, (text,)).fetchone()[0], words))
-        good = send(own, made, "good")
+        repeated = {**NAMES, "text": "good", "thread_id": None}  # contradicts no argument
+        good = send(own, made, "good", **repeated)
     async with gateway_on(server, made, channel):
         await until(server, made, good)
         for name, words in wrong:
@@ -502,7 +508,6 @@ def test_what_cannot_be_enqueued_is_refused_before_anything_is_asked():
         enqueue(None, ENVELOPE, schema="a; DROP TABLE b")
 
 
-NAMES = {"instance_id": "bot", "external_room_id": "room"}
 BY_KEY = KeyRef(**NAMES, key="k")
 
 

@@ -54,6 +54,15 @@ async def test_a_message_is_changed_by_its_key_and_taken_back(outbox, call):
         assert [] == channel.texts("room")
         unknown = await call("edit('bot', 'room', 'no such key', 'three')")
         await until(call, unknown, "rejected")
+        for sql, option in (
+            ("""edit('bot', 'room', 'k', 'x', '{"text": "y"}')""", "options.text"),
+            ("""edit('bot', 'room', 'k', 'x', '{"target": {}}')""", "options.target"),
+            ("""delete('bot', 'room', 'k', '{"external_room_id": "y"}')""",
+             "options.external_room_id"),
+        ):  # fmt: skip
+            contradicts = await call(sql)
+            await until(call, contradicts, "rejected")
+            assert option in (await call(f"status('{contradicts}')"))["reason"]
 
 
 async def test_what_waits_is_cancelled_if_its_caller_commits(outbox, call, server, schema):
