@@ -6,6 +6,7 @@ import threading
 from contextlib import suppress
 from functools import partial
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -30,6 +31,7 @@ from gateway_core.testing import (
     FakeChannel,
     FakeSettings,
     MemoryOutbox,
+    event,
     failing,
     open_test_gateway,
 )
@@ -39,6 +41,7 @@ TEXT = "word " * (LONG // 5) + "word"
 REFUSED = Verdict(
     error_class=ErrorClass.NON_RETRYABLE, reason=Reason.BAD_REQUEST, transform="stricter"
 )
+BUSY = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.UNREACHABLE, retry_after=0.01)
 WAITS = 10
 """Seconds after which a test fails that waits for a thread in vain."""
 
@@ -99,6 +102,15 @@ class Gated(FakeChannel):
                 await trio.sleep(0.01)
 
 
+class AnswersEdited(Gated):
+    """Takes edits of its answers to interactions, by their reply tokens."""
+
+    @hookimpl
+    def address(self, event):
+        address = super().address(event)
+        return attrs.evolve(address, interaction=attrs.evolve(address.interaction, edits=True))
+
+
 async def with_a_file(gateway):
     """A message with a file, which an edit of its text keeps."""
     return await gateway.send("bot", "r", "caption", files=[File(b"one", name="1")])
@@ -126,6 +138,26 @@ async def test_each_state_of_a_long_stream_is_planned_in_a_worker_thread():
     assert [f"{len(TEXT) + 4} as_asked"] == channel.texts("r")
     assert [] == channel.loop
     assert len(channel.plans) >= 3
+
+
+async def test_an_answer_by_its_reply_token_grows_long_while_an_edit_of_it_is_due():
+    refused = trio.Event()
+
+    async def refuse_the_first_edit(attempt):
+        if attempt.operation == "revise" and not refused.is_set():
+            refused.set()
+            raise Failure(BUSY)
+
+    channel = AnswersEdited(script=refuse_the_first_edit)
+    asked = event(room="r", asked="command")
+    async with open_test_gateway(channel) as gateway, gateway.stream(asked) as out:
+        out.write("short")
+        await channel.shows("short")
+        out.write(" text")
+        await refused.wait()
+        receipt = await out.finish(TEXT)
+    assert receipt.delivered
+    assert [f"{len(TEXT)} as_asked"] == channel.texts("r")
 
 
 async def test_others_go_on_while_a_state_of_a_stream_is_planned():

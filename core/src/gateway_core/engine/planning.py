@@ -125,7 +125,9 @@ class Planner:
     def _as_answer(self, delivery: Delivery, planned: Planned) -> Planned:
         """`planned`; by the reply token, if the stream's next step answers an interaction."""
         step = delivery.step
-        if step is None or step.interaction is None or planned not in BY_TOKEN_OF:
+        if not isinstance(planned, str) or planned not in BY_TOKEN_OF:
+            return planned
+        if step is None or step.interaction is None:
             return planned
         return self._answering(delivery, step, step.interaction)
 
