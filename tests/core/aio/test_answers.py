@@ -9,7 +9,8 @@ from bridged import SOON, Held, config
 from gateway_core import Disposition, GatewayClosed, Invalid, Send, UnknownEvent
 from gateway_core.aio import Job, Stream, Ticket, open_gateway
 from gateway_core.authors import Verdict
-from gateway_core.testing import Failure, FakeChannel, event
+from gateway_core.bridge import hosted
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, event
 
 
 def run(main, channel=None, **settings):
@@ -202,6 +203,49 @@ def test_who_gives_up_at_once_has_said_that_it_is_whole():
 
     run(main, channel)
     assert ["all of it"] == channel.texts("room")
+
+
+@pytest.mark.parametrize("how", ["block", "finish", "raises"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_stream_that_is_open_as_the_gateway_closes_ends_as_its_message_did(
+    monkeypatch, how, kept
+):
+    monkeypatch.setattr(hosted, "LAST_ANSWERS", 0.01)
+    channel = Held() if kept else FakeChannel()
+    opened, closed = asyncio.Event(), asyncio.Event()
+    settings = {"drain_timeout": 0.01} if kept else {}
+
+    async def answering(gateway):
+        async with gateway.stream(("bot", "room")) as out:
+            out.write("so far")
+            await until(lambda: out.ticket is not None)
+            opened.set()
+            await closed.wait()
+            if how == "raises":
+                raise LookupError
+            if how == "finish":
+                assert await out.finish() == out.receipt
+        return out.receipt
+
+    async def whole():
+        outbox = MemoryOutbox() if kept else None
+        given = {"plugins": [("fake", channel)], "outbox": outbox}
+        async with open_gateway(config(**settings), **given) as gateway:
+            task = asyncio.ensure_future(answering(gateway))
+            await opened.wait()
+        closed.set()
+        return await task
+
+    if how == "raises":
+        with pytest.raises(LookupError):
+            asyncio.run(whole())
+    elif kept:
+        with pytest.raises(GatewayClosed) as caught:
+            asyncio.run(whole())
+        assert caught.value.kept
+    else:
+        assert asyncio.run(whole()).delivered
+        assert ["so far […]"] == channel.texts("room")
 
 
 def test_a_stream_of_a_gateway_that_has_closed_says_so():

@@ -11,7 +11,8 @@ from bridged import SOON, Held, config
 from gateway_core import Disposition, GatewayClosed, Invalid, Send, UnknownEvent
 from gateway_core.authors import Verdict
 from gateway_core.blocking import Job, Stream, Ticket, open_gateway
-from gateway_core.testing import Failure, FakeChannel, event
+from gateway_core.bridge import hosted
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, event
 
 
 @pytest.fixture(params=[FakeChannel])
@@ -150,6 +151,40 @@ def test_who_waits_no_longer_takes_nothing_back(gateway, channel, chunks):
     channel.let_go()
     gateway.close()
     assert ["all of it"] == channel.texts("room")
+
+
+@pytest.mark.parametrize("how", ["block", "timeout", "finish", "raises"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_stream_that_is_open_as_the_gateway_closes_ends_as_its_message_did(
+    monkeypatch, how, kept
+):
+    monkeypatch.setattr(hosted, "LAST_ANSWERS", 0.01)
+    channel, outbox = (Held(), MemoryOutbox()) if kept else (FakeChannel(), None)
+    settings = config(drain_timeout=0.01) if kept else config()
+    gateway = open_gateway(settings, plugins=[("fake", channel)], outbox=outbox)
+
+    def answering():
+        timeout = SOON if how == "timeout" else None
+        with gateway.stream(("bot", "room"), timeout=timeout) as out:
+            out.write("so far")
+            until(lambda: out.ticket is not None)
+            gateway.close()
+            if how == "raises":
+                raise LookupError
+            if how == "finish":
+                assert out.finish() == out.receipt
+        return out.receipt
+
+    if how == "raises":
+        with pytest.raises(LookupError):
+            answering()
+    elif kept:
+        with pytest.raises(GatewayClosed) as caught:
+            answering()
+        assert caught.value.kept
+    else:
+        assert answering().delivered
+        assert ["so far […]"] == channel.texts("room")
 
 
 def test_a_stream_of_a_gateway_that_has_closed_says_so(gateway):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -13,6 +13,7 @@ from gateway_core.aio.home import Home
 from gateway_core.aio.tickets import Ticket
 from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.envelopes import Delivered, Json, Receipt
+from gateway_core.contract.errors import GatewayClosed
 from gateway_core.streams import stream
 from gateway_core.streams.stream import check_text
 
@@ -73,7 +74,8 @@ class Stream(Handle[stream.Stream]):
         # Told before the wait: even if the caller gives up at once, the text counts as complete.
         whole = partial(self._inner._becomes_whole, text, extra, buttons)  # noqa: SLF001 - for its faces
         self._home.tell(_raised_by_the_wait, whole)
-        return await self._call(self._inner.finish, text, extra=extra, buttons=buttons)
+        finish = partial(self._inner.finish, text, extra=extra, buttons=buttons)
+        return await self._home.call_after_end(finish)
 
     @property
     def receipt(self) -> Receipt | None:
@@ -101,6 +103,24 @@ def _raised_by_the_wait(_: Exception) -> None:
     """Do nothing: the wait for the stream's end raises the error."""
 
 
+class StreamBlock(Block[Stream]):
+    """The block of a stream, which ends as the stream did even if the gateway ended before it."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Leave the block: finish the stream, unless an exception or `finish` has ended it."""
+        asked = self._face._inner._asked  # noqa: SLF001 - for its faces
+        with suppress(GatewayClosed):  # says less than the stream does, or the block's exception
+            return await super().__aexit__(kind, error, trace)
+        if error is None and not asked:
+            await self._face.finish()
+        return False
+
+
 class Opening(AbstractAsyncContextManager[Stream]):
     """A stream that is about to open: use `async with`, or `await` if it has chunks."""
 
@@ -110,7 +130,7 @@ class Opening(AbstractAsyncContextManager[Stream]):
         make: Callable[[], AbstractAsyncContextManager[stream.Stream]],
         chunks: AsyncIterable[str] | None,
     ) -> None:
-        self._block: Block[Stream] = Block(home, make, partial(Stream, home))
+        self._block = StreamBlock(home, make, partial(Stream, home))
         self._chunks = chunks
 
     async def __aenter__(self) -> Stream:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, closing
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    suppress,
+)
 from functools import partial
 from types import TracebackType
 
@@ -13,6 +19,7 @@ from gateway_core.blocking.home import Home
 from gateway_core.blocking.tickets import Ticket
 from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.envelopes import Delivered, Json, Receipt
+from gateway_core.contract.errors import GatewayClosed
 from gateway_core.streams import stream
 from gateway_core.streams.stream import check_text
 
@@ -78,7 +85,8 @@ class Stream(Handle[stream.Stream]):
         # Told before the wait: even if the caller gives up at once, the text counts as complete.
         whole = partial(self._inner._becomes_whole, text, extra, buttons)  # noqa: SLF001 - for its faces
         self._home.tell(_raised_by_the_wait, whole)
-        return self._call(timeout, self._inner.finish, text, extra=extra, buttons=buttons)
+        finish = partial(self._inner.finish, text, extra=extra, buttons=buttons)
+        return self._home.call_after_end(timeout, finish)
 
     @property
     def receipt(self) -> Receipt | None:
@@ -106,6 +114,24 @@ def _raised_by_the_wait(_: Exception) -> None:
     """Do nothing: the wait for the stream's end raises the error."""
 
 
+class StreamBlock(Block[Stream]):
+    """The block of a stream, which ends as the stream did even if the gateway ended before it."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Leave the block: finish the stream, unless an exception or `finish` has ended it."""
+        asked = self._face._inner._asked  # noqa: SLF001 - for its faces
+        with suppress(GatewayClosed):  # says less than the stream does, or the block's exception
+            return super().__exit__(kind, error, trace)
+        if error is None and not asked:
+            self._face.finish()
+        return False
+
+
 class Opening(AbstractContextManager[Stream]):
     """A stream that is about to open, by its `with` block."""
 
@@ -115,7 +141,7 @@ class Opening(AbstractContextManager[Stream]):
         make: Callable[[], AbstractAsyncContextManager[stream.Stream]],
         timeout: float | None,
     ) -> None:
-        self._block: Block[Stream] = Block(home, make, partial(Stream, home))
+        self._block = StreamBlock(home, make, partial(Stream, home))
         self._timeout = timeout
         self._stream: Stream
 
