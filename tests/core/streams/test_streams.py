@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from gateway_core import (
+    Button,
     DeliveryError,
     Disposition,
     ErrorClass,
@@ -22,6 +23,7 @@ from gateway_core import (
     Verdict,
 )
 from gateway_core.authors import Answer, Limit, Part, TransportError, hookimpl
+from gateway_core.deliveries.growing.growth import BROKEN_OFF
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, event, open_test_gateway
 
 PART = 20
@@ -144,6 +146,41 @@ async def test_the_final_text_may_take_the_place_of_all(autojump_clock):
     assert channel.texts("room") == ["The answer."]
     assert channel.made[-1].attempt.extra == {"buttons": ["more"]}
     assert ("edit", "thinking again") in shown(channel)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"text": "another"}, "text: differs"),
+        ({"extra": {"colour": 2}}, "extra: differs"),
+        ({"buttons": [Button("No", "n")]}, "buttons: differs"),
+    ],
+    ids=["text", "extra", "buttons"],
+)
+async def test_a_second_finish_may_say_nothing_else(autojump_clock, more, told):
+    """What it says would be lost, and the receipt would be the first one's."""
+    channel = FakeChannel()
+    same = {"text": "all of it", "extra": {"colour": 1}, "buttons": [Button("Yes", "y")]}
+    async with open_test_gateway(channel) as gateway, gateway.stream(("bot", "room")) as out:
+        out.write("some")
+        with trio.move_on_after(0.1):
+            await out.finish(**same)
+        assert await out.finish(**same) == await out.finish() == out.receipt
+        with pytest.raises(Invalid, match=told):
+            await out.finish(**more)
+    assert ["all of it"] == channel.texts("room")
+
+
+async def test_a_finish_after_the_gateway_broke_the_stream_off_only_says_how_it_ended(
+    autojump_clock,
+):
+    async with trio.open_nursery() as nursery:
+        async with open_test_gateway() as gateway:
+            out = await gateway.stream(("bot", "room")).__aenter__()
+            out.write("so far")
+            await trio.sleep(1)
+            nursery.start_soon(gateway.drain)
+        assert (BROKEN_OFF,) == (await out.finish("all of it")).degradations
 
 
 async def test_a_status_is_shown_below_and_never_in_the_final(autojump_clock):

@@ -79,7 +79,8 @@ class Stream(Handle[stream.Stream]):
         buttons  the buttons of the last part; None keeps them, an empty tuple removes them
 
         Returns and raises as `Gateway.send` does. If the `timeout` ends, the message is not
-        withdrawn.
+        withdrawn. A second call waits for the same message, and raises `Invalid` if it gives
+        something else.
         """
         self._raise_failure()
         # Told before the wait: even if the caller gives up at once, the text counts as complete.

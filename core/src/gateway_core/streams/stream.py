@@ -36,6 +36,8 @@ RECORD = SECOND
 """The least number of nanoseconds between two records of a growing text in a durable outbox."""
 PLACEHOLDER = "…"
 """Stands for the text of a stream when its place is checked, before there is any text."""
+FINISHED = "differs from that of an earlier `finish`: the message can be changed by `gateway.edit`"
+"""What is wrong with a second `finish` that says something else."""
 
 
 class Asked(Protocol):
@@ -139,6 +141,7 @@ class Stream:
         self._ticket: Ticket | None = None
         self._error: Exception | None = None
         self._posting = self._asked = False
+        self._finished_with: tuple[Mapping[str, Json] | None, Rows | None] | None = None
         self._whole, self._accepted = trio.Event(), trio.Event()
         self._recorded_at = 0
 
@@ -204,7 +207,8 @@ class Stream:
         buttons  the buttons of the last part; None keeps them, an empty tuple removes them
 
         Returns and raises as `Gateway.send` does. Cancelling the call does not withdraw the
-        message.
+        message. A second call waits for the same message, and raises `Invalid` if it gives
+        something else.
         """
         extra = self._checked(text, extra)
         self._asked = True
@@ -221,13 +225,34 @@ class Stream:
         self, text: str | None, extra: Mapping[str, Json] | None, buttons: Buttons | None
     ) -> None:
         extra = self._checked(text, extra)
+        rows = None if buttons is None else rows_of(buttons)
         self._asked = True
-        if self._growth.is_open:
-            if buttons is not None:
-                had = self._growth.extra
-                extra = self._streams.fields_beside(self._envelope, rows_of(buttons), extra, had)
-            self._growth.finish(plain(text), extra)
-            self._ends()
+        if not self._growth.is_open:
+            self._check_same(text, extra, rows)
+            return
+        given = extra, rows
+        if rows is not None:
+            had = self._growth.extra
+            extra = self._streams.fields_beside(self._envelope, rows, extra, had)
+        self._finished_with = given
+        self._growth.finish(plain(text), extra)
+        self._ends()
+
+    def _check_same(
+        self, text: str | None, extra: Mapping[str, Json] | None, rows: Rows | None
+    ) -> None:
+        """Raise `Invalid` if `finish` was called before, with something else than these."""
+        if self._finished_with is None or self._error is not None:
+            return
+        had_extra, had_rows = self._finished_with
+        given = (
+            ("text", plain(text), self._growth.written),
+            ("extra", extra, had_extra),
+            ("buttons", rows, had_rows),
+        )
+        problems = [Problem(name, FINISHED) for name, one, had in given if one not in (None, had)]
+        if problems:
+            raise Invalid(problems)
 
     def _checked(
         self, text: str | None, extra: Mapping[str, Json] | None
