@@ -6,7 +6,7 @@ import attrs
 import pytest
 import trio
 
-from gateway_core import AmbiguousEvent, UnknownEvent
+from gateway_core import AmbiguousEvent, Invalid, UnknownEvent
 from gateway_core.authors import Streaming, hookimpl
 from gateway_core.deliveries.growing.growth import BROKEN_OFF, WHOLE
 from gateway_core.testing import FakeChannel, MemoryOutbox, event, open_test_gateway
@@ -109,6 +109,33 @@ async def test_an_interaction_is_acknowledged_at_once_and_answered_when_it_is_wh
     assert made.attempt.payload["text"] == "forty-two"
 
 
+@pytest.mark.parametrize("pause", [0, 0.1, 5])
+async def test_what_is_taken_back_before_it_is_shown_leaves_the_mark_to_who_waits(
+    autojump_clock, pause
+):
+    """As a status that no text followed."""
+    channel = FakeChannel()
+
+    async def breaks(gateway):
+        async with gateway.stream(event(asked="command"), on_error="delete") as out:
+            out.write("forty")
+            await trio.sleep(pause)
+            raise LookupError
+
+    async def says_nothing(gateway):
+        async with gateway.stream(event(asked="command")) as out:
+            out.status("searching")
+            await trio.sleep(pause)
+
+    async with open_test_gateway(channel) as gateway:
+        with pytest.raises(LookupError):
+            await breaks(gateway)
+        with pytest.raises(Invalid, match="is empty"):
+            await says_nothing(gateway)
+        await trio.sleep(5)
+    assert ["[…]", "[…]"] == [made.attempt.payload["text"].strip() for made in channel.made]
+
+
 @pytest.mark.parametrize("on_error", ["mark", "delete", "keep"])
 @pytest.mark.parametrize(("asked", "left"), [("command", ["[…]"]), ("press", [])])
 async def test_an_interaction_that_shows_that_an_answer_comes_gets_one_whatever_happens(
@@ -119,6 +146,19 @@ async def test_an_interaction_that_shows_that_an_answer_comes_gets_one_whatever_
         with pytest.raises(LookupError):
             async with gateway.stream(event(asked=asked), on_error=on_error):
                 raise LookupError
+        await trio.sleep(5)
+    assert left == [made.attempt.payload["text"].strip() for made in channel.made]
+
+
+@pytest.mark.parametrize("said", ["", " \n"])
+@pytest.mark.parametrize(("asked", "left"), [("command", ["[…]"]), ("press", [])])
+async def test_an_interaction_that_shows_that_an_answer_comes_gets_one_if_nothing_is_said(
+    autojump_clock, asked, left, said
+):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        with pytest.raises(Invalid, match="is empty"):
+            await gateway.stream(event(asked=asked), model(said))
         await trio.sleep(5)
     assert left == [made.attempt.payload["text"].strip() for made in channel.made]
 

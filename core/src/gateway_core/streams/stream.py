@@ -234,8 +234,13 @@ class Stream:
         if rows is not None:
             had = self._growth.extra
             extra = self._streams.fields_beside(self._envelope, rows, extra, had)
-        self._finished_with = given
-        self._growth.finish(plain(text), extra)
+        whole, grows = self._growth.written if text is None else text, self._envelope.grows
+        if grows is not None and self._leaves_waiting and not whole.strip():
+            self._error = Invalid([Problem("text", "is empty")])
+            self._end_waiting(grows.broken_off)
+        else:
+            self._finished_with = given
+            self._growth.finish(plain(text), extra)
         self._ends()
 
     def _check_same(
@@ -294,18 +299,32 @@ class Stream:
         """End the stream, since its block ended with an exception or the gateway closes."""
         if self._first is not None or not self._growth.is_open:
             return
-        asked, grows = self._interaction, self._envelope.grows
-        leaves_waiting = not self._posting and asked is not None and asked.shows_it
-        if leaves_waiting and grows is not None:  # nothing else ends "is thinking …"
-            self._growth.break_off(grows.broken_off)
-            self._post()
-        elif self._on_error == "delete":
+        grows, deletes = self._envelope.grows, self._on_error == "delete"
+        shows_none = deletes or not self._growth.written.strip()
+        if grows is not None and self._leaves_waiting and shows_none:
+            self._end_waiting(grows.broken_off)
+        elif deletes:
             self._growth.delete()
         elif self._on_error == "mark" and grows is not None:
             self._growth.break_off(grows.broken_off)
         else:
             self._growth.finish()
         self._ends()
+
+    @property
+    def _leaves_waiting(self) -> bool:
+        """Whether users see that an answer is being made, and see nothing of it yet."""
+        asked, delivery = self._interaction, self._delivery
+        if asked is None or not asked.shows_it or self._first is not None:
+            return False
+        return delivery is None or not delivery.started
+
+    def _end_waiting(self, mark: str) -> None:
+        """Answer with `mark` alone: nothing else ends "is thinking …"."""
+        self._growth.replace("")
+        self._growth.break_off(mark)
+        if not self._posting:
+            self._post()
 
     def _ends(self) -> None:
         """Note that the text grows no more: its time to live counts from now."""
