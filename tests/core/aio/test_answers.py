@@ -248,6 +248,19 @@ def test_a_stream_that_is_open_as_the_gateway_closes_ends_as_its_message_did(
         assert ["so far […]"] == channel.texts("room")
 
 
+def test_a_stream_with_chunks_that_nobody_awaits_warns_as_a_coroutine_does():
+    async def chunks():
+        yield "lost"
+
+    async def main(gateway):
+        left = gateway.stream(("bot", "room"), chunks())
+        with pytest.warns(RuntimeWarning, match="never awaited"):
+            del left
+        gateway.stream(("bot", "room"))
+
+    run(main)
+
+
 def test_a_stream_of_a_gateway_that_has_closed_says_so():
     async def whole():
         async with open_gateway(config(), plugins=[("fake", FakeChannel())]) as gateway:

@@ -213,6 +213,19 @@ async def test_what_is_no_text_is_refused_and_the_stream_goes_on(autojump_clock,
     assert channel.texts("room") == ["fine"]
 
 
+async def test_one_with_chunks_that_nobody_awaits_warns_as_a_coroutine_does(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        left = gateway.stream(("bot", "room"), words())
+        with pytest.warns(RuntimeWarning, match="never awaited"):
+            del left
+        gateway.stream(("bot", "room"))
+        with pytest.raises(TypeError, match="await"):
+            async with gateway.stream(("bot", "room"), words()):
+                pass
+    assert [] == channel.made
+
+
 async def words():
     yield "one"
 

@@ -15,7 +15,7 @@ from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.envelopes import Delivered, Json, Receipt
 from gateway_core.contract.errors import GatewayClosed
 from gateway_core.streams import stream
-from gateway_core.streams.stream import check_text
+from gateway_core.streams.stream import check_text, warn_of_chunks_left
 
 
 class Stream(Handle[stream.Stream]):
@@ -133,9 +133,15 @@ class Opening(AbstractAsyncContextManager[Stream]):
     ) -> None:
         self._block = StreamBlock(home, make, partial(Stream, home))
         self._chunks = chunks
+        self._left = chunks is not None
+
+    def __del__(self) -> None:
+        if self._left:
+            warn_of_chunks_left(self)
 
     async def __aenter__(self) -> Stream:
         """Open the stream."""
+        self._left = False
         if self._chunks is not None:
             raise TypeError("a stream with chunks writes them itself: `await` it")
         return await self._block.__aenter__()
@@ -151,6 +157,7 @@ class Opening(AbstractAsyncContextManager[Stream]):
 
     def __await__(self) -> Generator[Any, Any, Delivered]:
         """Write all chunks into the stream, as the running loop gives them, and finish it."""
+        self._left = False
         return self._write_all().__await__()
 
     async def _write_all(self) -> Delivered:

@@ -33,7 +33,13 @@ from gateway_core.contract.validators import is_whole
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.plain import plain
 from gateway_core.streams.open_streams import Streams
-from gateway_core.streams.stream import PLACEHOLDER, OnError, Stream, check_chunks
+from gateway_core.streams.stream import (
+    PLACEHOLDER,
+    OnError,
+    Stream,
+    check_chunks,
+    warn_of_chunks_left,
+)
 from gateway_core.submission.checks import LONGEST_TEXT, problems_of
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.verbs import check_flag
@@ -70,6 +76,11 @@ class Opening:
         make: Callable[[], Awaitable[Stream]] | None = None,
     ) -> None:
         self._made, self._chunks, self._make = stream, chunks, make
+        self._left = chunks is not None
+
+    def __del__(self) -> None:
+        if self._left:
+            warn_of_chunks_left(self)
 
     @property
     def _stream(self) -> Stream:
@@ -83,6 +94,7 @@ class Opening:
 
     async def __aenter__(self) -> Stream:
         """Open the stream."""
+        self._left = False
         if self._chunks is not None:
             raise TypeError("a stream with chunks writes them itself: `await` it")
         await self._ready()
@@ -99,6 +111,7 @@ class Opening:
 
     def __await__(self) -> Generator[Any, Any, Delivered]:
         """Write all chunks into the stream, and finish the stream."""
+        self._left = False
         return self._write_all().__await__()
 
     async def _write_all(self) -> Delivered:

@@ -5,6 +5,7 @@ This module waits for the acceptance of a stream's message, and for its end.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -89,6 +90,12 @@ def check_chunks(chunks: object, wanted: type, named: str) -> None:
         hint = ": call it"
     text = f"must be {named} of texts, not {type(chunks).__name__}{hint}"
     raise Invalid([Problem("chunks", text)])
+
+
+def warn_of_chunks_left(opening: object) -> None:
+    """Warn that nobody awaited a stream with chunks, as Python does for a coroutine."""
+    text = "a stream with chunks was never awaited: nothing of it was sent"
+    warnings.warn(text, RuntimeWarning, stacklevel=3, source=opening)
 
 
 def check_text(text: object, before: int, most: int) -> None:
