@@ -1,5 +1,7 @@
 """Streams and statuses of the emulated Slack."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import trio
 
@@ -53,6 +55,15 @@ async def test_a_stream_grows_and_is_stopped(slack, autojump_clock):
         message.edited_at,
         *(slack.emulator.counters[name] for name in ("stored", "appended", "streamed")),
     )
+
+
+async def test_whether_a_message_streams_may_be_asked_in_any_thread(slack, autojump_clock):
+    where = await started(slack, markdown_text="one")
+    message = slack.emulator.rooms.get(ROOM, where["ts"])
+    with ThreadPoolExecutor() as threads:
+        assert threads.submit(lambda: message.streaming).result()
+        assert (await slack.ask("chat.stopStream", **where))["ok"]
+        assert not threads.submit(lambda: message.streaming).result()
 
 
 async def test_a_stream_may_begin_and_end_with_nothing_in_between(slack, autojump_clock):

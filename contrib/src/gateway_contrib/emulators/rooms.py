@@ -40,6 +40,7 @@ class Message:
     streaming_until: float | None = None
     files: tuple[File, ...] = ()
     buttons: Rows = ()
+    _clock: trio.abc.Clock | None = attrs.field(default=None, eq=False, repr=False)
 
     def revise(self, text: str) -> None:
         """Show another text from now on."""
@@ -53,10 +54,20 @@ class Message:
         times = [self.stored_at, *self.revised_at]
         return list(zip(times, [*self.revisions, self.text], strict=True))
 
+    def stream_for(self, seconds: float) -> None:
+        """Open one of the platform's own streams, which ends by itself after so many seconds."""
+        self._clock = trio.lowlevel.current_clock()
+        self.streaming_until = trio.current_time() + seconds
+
     @property
     def streaming(self) -> bool:
-        """True while one of the platform's own streams is open on the message."""
-        return self.streaming_until is not None and trio.current_time() < self.streaming_until
+        """True while one of the platform's own streams is open on the message.
+
+        A test may ask in any thread, so this asks the clock itself for the time.
+        """
+        if self._clock is None or self.streaming_until is None:
+            return False
+        return self._clock.current_time() < self.streaming_until
 
 
 class Rooms:

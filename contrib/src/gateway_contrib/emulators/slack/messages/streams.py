@@ -66,7 +66,7 @@ def start(world: World, bot: Bot, given: Arguments) -> Fields:
     piece = _piece(given, world)
     fields = {"thread_ts": thread, "text": "", "markdown_text": ""}
     message = store(world, bot, channel, fields)
-    message.streaming_until = trio.current_time() + world.limits.stream_seconds
+    message.stream_for(world.limits.stream_seconds)
     _grow(message, piece, first=True)
     return {"channel": channel.id, "ts": message.id}
 
