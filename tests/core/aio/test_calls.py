@@ -319,6 +319,15 @@ def test_calls_after_the_end_say_that_the_gateway_has_closed():
     run(main())
 
 
+def test_a_call_where_no_loop_runs_says_so():
+    async def main():
+        async with opened(FakeChannel()) as gateway:
+            return gateway
+
+    with pytest.raises(RuntimeError, match="no event loop is running here"):
+        run(main()).statistics()
+
+
 def test_calls_that_begin_one_after_the_other_are_accepted_in_that_order():
     """trio itself starts tasks in any order."""
     channel = FakeChannel()

@@ -31,6 +31,10 @@ ELSEWHERE = (
     " one in this loop (`async with open_gateway(…)`), or bring the call to the other:"
     " asyncio.run_coroutine_threadsafe(gateway.send(…), loop)"
 )
+NO_LOOP = (
+    "this gateway belongs to the event loop that opened it, and no event loop is running here."
+    " Bring the call to that loop: asyncio.run_coroutine_threadsafe(gateway.send(…), loop)"
+)
 
 
 class Home:
@@ -163,8 +167,10 @@ class Home:
     # -- inside
 
     def _check_loop(self) -> None:
-        if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001 - None and no error
-            raise RuntimeError(FORKED if self._hosted.forked else ELSEWHERE)
+        running = asyncio._get_running_loop()  # noqa: SLF001 - None and no error
+        if running is not self._loop:
+            elsewhere = NO_LOOP if running is None else ELSEWHERE
+            raise RuntimeError(FORKED if self._hosted.forked else elsewhere)
 
     def answer(self) -> Answer:
         """An answer for entering or leaving a context manager; `waited_for` waits for it."""
