@@ -132,6 +132,7 @@ class Entry:
     handed_over, accepted, ended  when that was, in a count of such moments
     reopened, reopened_at  when it last became unfinished again, in moments and in seconds;
             `tried_again`: how often; `displaced`: its new place was forgotten in a kill
+    behind  the numbers of the streams of its lane that were held back as it came: it may go first
     """
 
     number: int
@@ -158,6 +159,7 @@ class Entry:
     held_at: float = 0.0
     longest: float = 0.0
     handed_over: int = 0
+    behind: frozenset[int] = frozenset()
     accepted: int = 0
     ended: int = 0
     stands: int = attrs.field(default=attrs.Factory(lambda self: self.rank, takes_self=True))
@@ -420,6 +422,8 @@ class Ledger:
         self._answers_event(entry)
         self._count(entry, 1)
         if entry.lane is not None:
+            streams = [other for other in self._lanes[entry.lane].values() if other.spoken]
+            entry.behind = frozenset(each.number for each in streams if self._is_held_back(each))
             self._lanes[entry.lane][entry.number] = entry
         self._take_key(entry)
         return entry
@@ -946,7 +950,8 @@ class Ledger:
             begun = any(call.life == self.life or not lost for call in calls)
             begun &= not entry.displaced
             waits = other.precedes(entry) and not other.parked and not entry.parked
-            if (waits or begun) and self._is_held_back(other):
+            held = self._is_held_back(other) or (other.number in entry.behind and not begun)
+            if (waits or begun) and held:
                 other.parked, waits, begun = True, False, False
             self.expect(not begun, f"{entry} starts between the parts of {other}")
             self.expect(not waits, f"{entry} overtakes {other}")
