@@ -318,10 +318,13 @@ class Platforms:
     def may_be_unshown(self, envelope: Any) -> bool:
         """Whether files that Slack took may be nowhere, though their message is delivered.
 
-        The room went before Slack showed them, and the gateway's look for them was refused.
+        The room went before Slack showed them, and the gateway's look for them was refused; or
+        Slack never shows them, and the token was revoked as the gateway looked.
         """
         of_slack = envelope.instance_id.startswith("slack") and bool(envelope.files)
-        return of_slack and self.uploads.blind and envelope.external_room_id in self._gone
+        revoked = any(what == "revoke" for _, what, *_ in self._setup.trouble.events)
+        gone = self.uploads.blind and envelope.external_room_id in self._gone
+        return of_slack and (gone or (revoked and self.uploads.hidden))
 
     def _refuses(self, channel: str, method: str, what: str) -> bool:
         """Whether the platform refuses the formatting, or the length, this time."""

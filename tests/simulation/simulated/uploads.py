@@ -60,7 +60,8 @@ def stage_of(channel: str, scope: Mapping[str, Any], what: str) -> str | None:
 class UploadFaults:
     """Draws what happens to each request of an upload in one world.
 
-    blind  whether a look was refused: what Slack took then counts as delivered, unseen
+    blind   whether a look was refused: what Slack took then counts as delivered, unseen
+    hidden  whether Slack took files that it never shows
     """
 
     def __init__(self, ports: Ports) -> None:
@@ -68,7 +69,7 @@ class UploadFaults:
         self._files = ports.setup.files
         self._random = ports.setup.generator("uploads")
         self._cuts = ports.setup.generator("cuts")
-        self._hidden = False
+        self.hidden = False
         self.blind = False
 
     def next(self, channel: str, stage: str) -> str | None:
@@ -81,9 +82,9 @@ class UploadFaults:
             if number < 0:
                 if what == "nowhere" and stage != SHARES:
                     return None
-                if what == "refused" and stage == LOOKS and self._hidden:
+                if what == "refused" and stage == LOOKS and self.hidden:
                     return None  # an account that may not look takes unshown files for delivered
-                self._hidden |= what == "nowhere"
+                self.hidden |= what == "nowhere"
                 self.blind |= what == "refused" and stage == LOOKS
                 self._note(what, stage)
                 return what
