@@ -6,9 +6,23 @@ import attrs
 import pytest
 import trio
 
-from gateway_core import DeliveryError, Disposition, Edit
+from gateway_core import (
+    DeliveryError,
+    Disposition,
+    Edit,
+    GatewayConfig,
+    Instance,
+    open_gateway,
+)
 from gateway_core.authors import Delay, hookimpl
-from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core.testing import (
+    EPOCH,
+    FakeChannel,
+    FakeSettings,
+    MemoryOutbox,
+    open_test_gateway,
+    virtual_wall,
+)
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -140,6 +154,35 @@ async def test_those_after_one_that_is_delayed_again_stay_after_it(opened, autoj
         assert (await first.receipt()).delivered
         assert (await second.receipt()).delivered
     assert [(2 * HOUR, "one"), (2 * HOUR, "two now")] == at(channel)
+
+
+async def test_whatever_their_times_are_each_room_keeps_its_order(opened, autojump_clock):
+    """Alarms for one POSIX time differ by roundings."""
+    rooms = [f"r{n}" for n in range(50)]
+    policy, channel = Quiet(1.0, *rooms), FakeChannel()
+    async with opened(channel, plugins=[policy]) as gateway:
+        for n, room in enumerate(rooms):
+            await gateway.enqueue("bot", room, "first")
+            await trio.sleep(0.001 + n * 0.000012345)
+        policy.rooms = ()
+        for room in rooms:
+            await gateway.enqueue("bot", room, "second")
+        await trio.sleep(5)
+    assert [["first", "second"]] * 50 == [channel.texts(room) for room in rooms]
+
+
+async def test_a_clock_that_is_set_back_meanwhile_only_makes_it_late(autojump_clock):
+    back = 0.0
+    channel = FakeChannel()
+    config = GatewayConfig(instances=[Instance("bot", "fake", FakeSettings())])
+    plugins = [("fake", channel), Quiet(50.0)]
+    wall = lambda: virtual_wall() - back  # noqa: E731 - it changes below
+    async with open_gateway(config, plugins=plugins, wall_clock=wall) as gateway:
+        await gateway.enqueue("bot", "r", "hello")
+        await trio.sleep(5)
+        back = 0.25
+        await trio.sleep(60)
+    assert [(50, "hello")] == at(channel)
 
 
 async def test_without_an_order_nobody_waits_for_it_nor_it_for_others(opened, autojump_clock):

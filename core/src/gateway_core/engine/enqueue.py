@@ -80,8 +80,10 @@ class Enqueuer:
             self._look_at_stream(delivery, now)
             return
         if cause == "schedule":
-            if delivery.delayed and (delivery.due or 0.0) > self._clock.wall() + SOON:
-                return  # its delay changed after this alarm was set
+            left = (delivery.due or 0.0) - self._clock.wall()
+            if delivery.delayed and left > SOON:  # its delay changed, or the clock was set back
+                self._scheduler.at(now + round(min(left, FARTHEST) * SECOND), delivery)
+                return
             hooks = self._scheduler.room_of(delivery.envelope).account.hooks
             until = self._shard.delay_again(delivery, hooks, self._clock.wall())
             if until is not None:

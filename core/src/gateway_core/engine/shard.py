@@ -11,7 +11,7 @@ from gateway_core.clock import NEVER, SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
-from gateway_core.deliveries.delays import Delays, Place, delayed_until, in_order, place_of
+from gateway_core.deliveries.delays import SOON, Delays, Place, delayed_until, in_order, place_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys
 from gateway_core.deliveries.remembered import Scope
@@ -143,8 +143,8 @@ class Shard:
         until = own
         if in_order(envelope):
             before = self.delays.before(place_of(envelope), delivery.id)
-            if before is not None and before > wall:
-                until = max(before, own or 0.0)
+            if before is not None:
+                until = max(before, wall + SOON, own or 0.0)
         if until is not None:
             self.delay(delivery, until, own or 0.0)
         return until
