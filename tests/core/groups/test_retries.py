@@ -6,10 +6,16 @@ import pytest
 import trio
 from broadcasting import got, rooms, watched
 
-from gateway_core import Disposition, ErrorClass, Reason, Send, Verdict
+from gateway_core import Disposition, ErrorClass, Instance, Reason, Send, Verdict
 from gateway_core.authors import Part, hookimpl
 from gateway_core.outboxes import Request
-from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core.testing import (
+    Failure,
+    FakeChannel,
+    FakeSettings,
+    MemoryOutbox,
+    open_test_gateway,
+)
 
 GONE = Verdict(
     error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
@@ -168,6 +174,31 @@ async def test_what_may_have_arrived_is_announced_as_it_is_tried_again(
         await job.retry()
         assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
         assert 3 == copied(gateway) - copies
+
+
+async def test_what_was_under_way_as_its_instance_was_removed_is_announced_as_well(autojump_clock):
+    channel = FakeChannel(script=never_answers)
+    async with open_test_gateway(channel, outbox=MemoryOutbox()) as gateway:
+        job = await gateway.broadcast("bot", rooms(1), "news")
+        await trio.sleep(1)
+        await gateway.remove_instance("bot")
+        channel.script = None
+        gateway.add_instance(Instance("bot", "fake", FakeSettings()))
+        assert 1 == await job.retry()
+        assert {Disposition.DELIVERED: 1} == dict((await job.wait()).counts)
+        assert 1 == copied(gateway)
+
+
+async def test_an_outbox_knows_of_the_first_doubt_while_it_is_tried_again(autojump_clock):
+    """If the process is killed then, the next run announces the copy."""
+    channel, outbox = FakeChannel(script=never_answers), MemoryOutbox()
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.broadcast("bot", rooms(1), "news", on_unknown="give_up")
+        await job.wait()
+        await job.retry()
+        await trio.sleep(30)
+        ((record,),) = [stored.records for stored in await outbox.page("bot")]
+        assert (2, True, 1) == (record.number, record.started, record.maybe_sent)
 
 
 async def test_what_certainly_failed_is_not_called_a_copy(opened, channel, autojump_clock):

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
+
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.errors import OutboxError
@@ -60,6 +62,8 @@ class Journal:
             return
         first = step.first_at or now or 1
         record = self._record(step, now, number=step.number + 1, started=True, first_at=first)
+        if step.may_copy(0, now):  # what is tried again counts no attempts, but they may be there
+            record = attrs.evolve(record, maybe_sent=max(1, step.maybe_sent))
         await self._outbox.attempt_started(delivery.id, record)
 
     async def caught_up(self) -> bool:
