@@ -10,16 +10,19 @@ import trio
 
 from gateway_core import (
     Address,
+    Button,
     Delete,
     DeliveryError,
     Disposition,
     Edit,
     File,
+    Invalid,
     KeyRef,
     Limit,
     MessageRef,
     Part,
     PartRef,
+    Poll,
     Reason,
 )
 from gateway_core.authors import Answer, Traits, hookimpl
@@ -321,6 +324,26 @@ async def test_fields_of_a_refused_new_part_are_not_sent_again(engine, say, auto
         channel.made.clear()
         await gateway.edit(sent.ref, "a b")
         assert [{"buttons": 1}] == [made.attempt.extra for made in channel.made]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_poll_stays_fixed_when_the_buttons_under_it_are_edited(
+    engine, say, refused, autojump_clock
+):
+    """A later edit of the text is refused as before, and deletes nothing."""
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        vote = Poll("Lunch?", ["Pizza", "Sushi"])
+        ask = [Button("A", "a")]
+        sent = await gateway.send("bot", "r", "Vote:", poll=vote, buttons=ask, key="k")
+        channel.script = say.script(say.rejected()) if refused else None
+        changed = await gateway.edit(sent.ref, buttons=[Button("B", "b")], raises=False)
+        assert changed.delivered is not refused
+        assert [False, True] == [part.fixed for part in changed.ref.parts]
+        with pytest.raises(Invalid, match="cannot be edited"):
+            await gateway.edit(changed.ref, "new")
+        assert Reason.UNSUPPORTED is (await gateway.edit(KEY, "new", raises=False)).verdict.reason
+        assert ["Vote:", "Lunch?"] == channel.texts("r")
 
 
 async def test_fields_that_may_have_arrived_are_remembered(engine, say, autojump_clock):

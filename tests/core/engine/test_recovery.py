@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from gateway_core import (
+    Button,
     Call,
     Delete,
     Edit,
@@ -22,6 +23,7 @@ from gateway_core import (
     KeyRef,
     OutboxError,
     Part,
+    Poll,
     Reason,
     RetrySettings,
     Scope,
@@ -794,6 +796,34 @@ async def test_a_change_cut_off_by_a_kill_counts_as_begun(outbox, autojump_clock
     tries = [(made.attempt.key[-1], made.attempt.number) for made in channel.made[2:]]
     again = "1" if kill_at < 1 else "0"
     assert [(again, 1), (again, 2)] == [tried for tried in tries if tried[0] == again]
+
+
+@pytest.mark.parametrize("by_key", [True, False])
+async def test_a_poll_stays_fixed_though_a_kill_cut_off_an_edit_of_its_buttons(
+    outbox, autojump_clock, by_key
+):
+    channel = FakeChannel()
+    named = KeyRef(instance_id="bot", external_room_id="room", key="k")
+    async with life(outbox, channel) as (gateway, fence):
+        sent = await gateway.send("bot", "room", "vote", poll=Poll("lunch?", ["a", "b"]), key="k")
+        channel.latency = 1.0
+        target = named if by_key else sent.ref
+        change = Edit(
+            instance_id="bot",
+            external_room_id="room",
+            target=target,
+            buttons=[Button("A", "a")],
+        )
+        await gateway.submit(change)
+        await trio.sleep(0.5)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(5)
+        await ended(gateway)
+        assert channel.pressable
+        edited = await gateway.edit(named, "new", raises=False)
+    assert "unsupported" == edited.verdict.reason
+    assert ["vote", "lunch?"] == channel.texts("room")
 
 
 async def test_edits_that_waited_outside_supersede_each_other_as_they_come_in(

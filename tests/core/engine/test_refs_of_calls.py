@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 
-from gateway_core import Call, Disposition, MessageRef, PartRef, Reason
+from gateway_core import Button, Call, Disposition, MessageRef, PartRef, Reason
 from gateway_core.authors import Answer
 from gateway_core.testing import FakeChannel
 
@@ -43,6 +44,20 @@ async def test_further_messages_are_parts_of_it(engine, autojump_clock):
     gone = [made.attempt.message_id for made in channel.made if made.attempt.operation == "delete"]
     assert ["9", "8", "7"] == gone
     assert Disposition.REJECTED == again.disposition
+
+
+async def test_an_album_stays_fixed_after_other_changes(engine, say, autojump_clock):
+    """Neither an edit of buttons nor half a delete makes a text edit take its messages."""
+    channel = saying(message_id="7", more=("8", "9"))
+    async with engine(channel) as gateway:
+        album = await gateway.call("bot", "r", "album")
+        pressable = await gateway.edit(album.ref, buttons=[Button("A", "a")])
+        assert [False, True, True] == [part.fixed for part in pressable.ref.parts]
+        channel.script = say.script(None, say.rejected())
+        assert not (await gateway.delete(album.ref, raises=False)).delivered
+        channel.script = None
+        edited = await gateway.edit(attrs.evolve(album.ref, parts=()), "new", raises=False)
+    assert Reason.UNSUPPORTED == edited.verdict.reason
 
 
 @pytest.mark.parametrize(("room", "fields"), [("", {"message_id": "7"}), ("r", {})])

@@ -367,10 +367,15 @@ def carried(steps: Sequence[Step], changed: MessageRef | None) -> Mapping[str, J
     return None
 
 
-def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
-    """The platform messages that stand after these steps; a digest only where it is certain."""
+def standing(steps: Sequence[Step], changed: MessageRef | None) -> tuple[PartRef, ...]:
+    """The platform messages that stand after these steps; a digest only where it is certain.
+
+    changed  the message that the steps change, as it stood before: what is fixed of it stays so.
+             None: they make a new message
+    """
     parts: list[PartRef] = []
     spare: list[PartRef] = []
+    fixed = {part.message_id for part in changed.parts if part.fixed} if changed else ()
     album = -1  # where the last one stands in `parts`
     last = next((step for step in reversed(steps) if step.kind != "delete"), None)
     for step in steps:
@@ -386,7 +391,7 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
         elif step.kind != "delete":
             album = len(parts) if step.place == 0 else album
             digest = step.digest if step.outcome in ARRIVED else ""
-            fixed = step.part.fixed if step.part is not None else _is_besides(step)
+            made_fixed = step.part.fixed if step.part is not None else _is_besides(step)
             payload = step.payload if step is last else None
             parts.append(
                 _part_ref(
@@ -394,12 +399,12 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
                     digest=digest,
                     files=files,
                     more=more,
-                    fixed=fixed,
+                    fixed=made_fixed or name in fixed,
                     payload=payload,
                 )
             )
         elif step.outcome != "deleted":
-            spare.append(_part_ref(message_id=name, files=files, more=more))
+            spare.append(_part_ref(message_id=name, files=files, more=more, fixed=name in fixed))
     return tuple(parts + spare[::-1] if spare else parts)
 
 

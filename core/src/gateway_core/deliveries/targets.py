@@ -282,7 +282,7 @@ class Targets:
         elif isinstance(delivery.envelope, Delete) and receipt.delivered:
             self._revisions.record(None, origin)
         elif isinstance(delivery.envelope, Delete) and delivery.steps is not None:
-            left = standing(delivery.steps)  # some may be gone
+            left = standing(delivery.steps, target)  # some may be gone
             if _messages(left) < _messages(target.parts):
                 ref = attrs.evolve(target, parts=left, revision=delivery.revision)
                 self._revisions.record(ref, origin)

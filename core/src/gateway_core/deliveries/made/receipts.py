@@ -65,12 +65,14 @@ def end(
 def _ref(delivery: Delivery) -> MessageRef | None:
     """A ref to the messages that stand in the room now; None: there are none."""
     envelope, changed, steps = delivery.envelope, delivery.target, delivery.steps or ()
-    if isinstance(envelope, Delete) or not (parts := standing(steps)):
+    if isinstance(envelope, Delete):
         return None
     if isinstance(envelope, Call) and (envelope.target or not envelope.external_room_id):
         return None  # it concerns a message that has a ref, or no change could name its room
     if changed is None and isinstance(envelope, Edit):
         changed = envelope.target if isinstance(envelope.target, MessageRef) else None
+    if not (parts := standing(steps, changed)):
+        return None
     return _message_ref(
         instance_id=envelope.instance_id,
         external_room_id=envelope.external_room_id,
