@@ -5,7 +5,7 @@ import pytest
 
 from gateway_core import MessageRef, Part, PartRef
 from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps
-from gateway_core.deliveries.steps import sent_digest
+from gateway_core.deliveries.steps import Step, sent_digest
 
 REF = MessageRef(
     instance_id="bot", external_room_id="r", envelope_id="e", parts=(PartRef(message_id="1"),)
@@ -102,6 +102,37 @@ def test_a_room_s_messages_can_be_forgotten():
     revisions.record(None, "g")
     revisions.forget_room("bot", "r")
     assert [False, True, True] == [revisions.knows(envelope_id) for envelope_id in "efg"]
+
+
+def test_messages_that_were_changed_by_id_are_bounded_by_number():
+    revisions = Revisions(2)
+    for name in "123":
+        change = Step("edit", 0, part=part("x"), message_id=name, extra={"n": int(name)})
+        change.begin()
+        change.acknowledge()
+        revisions.changed_by_id(attrs.evolve(REF, envelope_id=""), [change])
+    refs = [attrs.evolve(REF, parts=(PartRef(message_id=name),)) for name in "123"]
+    assert [None, {"n": 2}, {"n": 3}] == [revisions.newest(ref).extra for ref in refs]
+
+
+def test_what_an_outbox_recalls_is_corrected_by_what_was_changed_by_id_since():
+    revisions, change = Revisions(9), Step("edit", 0, part=part("x"), message_id="1", extra={})
+    change.begin()
+    change.acknowledge()
+    revisions.changed_by_id(attrs.evolve(REF, envelope_id=""), [change])
+    revisions.recall(attrs.evolve(REF, parts=stands("a"), extra={"buttons": 1}), "e")
+    assert revisions.newest(REF) == attrs.evolve(REF, extra=None)
+
+
+def test_a_file_of_an_album_that_was_deleted_by_id_makes_the_album_doubtful():
+    revisions, change = Revisions(9), Step("delete", 0, message_id="2")
+    change.begin()
+    change.acknowledge()
+    album = PartRef(message_id="1", digest="d", more=("2",))
+    revisions.record(attrs.evolve(REF, parts=(album,), extra={"n": 1}), "e")
+    revisions.changed_by_id(attrs.evolve(REF, envelope_id=""), [change])
+    found = revisions.newest(REF)
+    assert ((attrs.evolve(album, digest=""),), {"n": 1}) == (found.parts, found.extra)
 
 
 # -- edits

@@ -487,6 +487,73 @@ async def test_the_message_of_an_event_can_be_changed_though_no_envelope_made_it
         assert [] == channel.texts("r")
 
 
+def by_id(message_id: str) -> MessageRef:
+    """The message, as an event's address names it."""
+    return MessageRef.at("bot", Address(external_room_id="r", message_id=message_id))
+
+
+@pytest.mark.parametrize("named", ["ref", "ticket", "key"])
+async def test_an_edit_after_one_by_the_messages_id_is_made(engine, say, named, autojump_clock):
+    """Back to the text that the gateway sent, and without the buttons that are gone."""
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        ask = [Button("Yes", "yes")]
+        ticket = await gateway.submit(say.message(text="Deploy?", buttons=ask, key="k"))
+        sent = await ticket.receipt()
+        target = {"ref": sent.ref, "ticket": ticket, "key": KEY}[named]
+        await gateway.edit(by_id("1"), "Deploying", buttons=())
+        back = await gateway.edit(target, "Deploy?")
+        assert ("delivered", 1) == (back.parts[0].outcome, back.attempts)
+        assert (["Deploy?"], {}) == (channel.texts("r"), channel.pressable)
+        assert "unchanged" == (await gateway.edit(target, "Deploy?")).parts[0].outcome
+
+
+async def test_a_refused_edit_by_the_messages_id_leaves_it_as_it_is(engine, say, autojump_clock):
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        await gateway.send("bot", "r", "Deploy?", buttons=[Button("Yes", "yes")], key="k")
+        channel.script = say.script(say.rejected())
+        await gateway.edit(by_id("1"), "Deploying", buttons=(), raises=False)
+        assert "unchanged" == (await gateway.edit(KEY, "Deploy?")).parts[0].outcome
+        await gateway.edit(KEY, "Deployed")
+    assert "yes" == channel.pressable["1"][0][0].value
+
+
+async def test_of_several_parts_only_the_one_edited_by_its_id_is_doubtful(engine, autojump_clock):
+    channel = Words()
+    async with engine(channel) as gateway:
+        await gateway.send("bot", "r", "a b c", buttons=[Button("Yes", "yes")], key="k")
+        await gateway.edit(by_id("2"), "B")
+        edited = await gateway.edit(KEY, "a b c")
+    assert ["unchanged", "delivered", "unchanged"] == [part.outcome for part in edited.parts]
+    assert (["a", "b", "c"], ["3"]) == (channel.texts("r"), list(channel.pressable))
+
+
+async def test_an_edit_to_the_text_of_a_message_deleted_by_its_id_is_tried(
+    engine, say, autojump_clock
+):
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        await gateway.send("bot", "r", "one", key="k")
+        await gateway.delete(by_id("1"))
+        channel.script = say.script(say.rejected())
+        edited = await gateway.edit(KEY, "one", raises=False)
+    assert (Disposition.REJECTED, 1) == (edited.disposition, edited.attempts)
+
+
+async def test_a_room_is_forgotten_with_what_was_edited_by_id(engine, autojump_clock):
+    channel = FakeChannel()
+    async with engine(channel, partition_count=1) as gateway:
+        sent = await gateway.send("bot", "r", "one", extra={"buttons": 1})
+        await gateway.edit(by_id("1"), "x", extra={"buttons": 2})
+        await gateway.edit(sent.ref, "two")
+        assert {"buttons": 2} == channel.made[-1].attempt.extra
+        await gateway.edit(by_id("1"), "x", extra={"buttons": 3})
+        gateway._partitions[0].targets.forget_room("bot", "r")
+        await gateway.edit(sent.ref, "two")
+        assert {"buttons": 1} == channel.made[-1].attempt.extra
+
+
 @pytest.mark.parametrize("address", [None, Address(external_room_id="r")])
 def test_an_event_without_a_message_has_no_ref(address):
     assert MessageRef.at("bot", address) is None

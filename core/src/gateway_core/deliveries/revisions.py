@@ -28,6 +28,7 @@ class Revisions:
         self._sent: OrderedDict[str, MessageRef | None] = OrderedDict()
         self._changed: OrderedDict[str, MessageRef | None] = OrderedDict()
         self._wanted: Counter[str] = Counter()
+        self._by_id = ChangedById(most)
 
     def __len__(self) -> int:
         return len(self._sent) + len(self._changed)
@@ -39,10 +40,21 @@ class Revisions:
     def newest(self, ref: MessageRef) -> MessageRef | None:
         """The message as known here, else the ref; None: it was deleted, or never arrived."""
         known = self._changed if ref.envelope_id in self._changed else self._sent
-        return known.get(ref.envelope_id, ref if ref.parts else None)
+        found = known.get(ref.envelope_id, ref if ref.parts else None)
+        return self._by_id.corrected(found) if found is not None and ref.envelope_id else found
+
+    def changed_by_id(self, target: MessageRef, steps: Sequence[Step]) -> None:
+        """A change of a message, of which the target knows no envelope, ended with these steps."""
+        self._by_id.note(target, steps)
 
     def record(self, ref: MessageRef | None, envelope_id: str) -> None:
         """Remember the message as it is now; None: it is gone."""
+        if ref is not None:
+            self._by_id.settle(ref)
+        self.recall(ref, envelope_id)
+
+    def recall(self, ref: MessageRef | None, envelope_id: str) -> None:
+        """Remember the message as it was, before what was changed by its id since."""
         as_sent = ref is not None and not ref.revision and envelope_id not in self._changed
         known = self._sent if as_sent else self._changed
         known[envelope_id] = ref
@@ -74,10 +86,81 @@ class Revisions:
 
     def forget_room(self, instance_id: str, room: str) -> None:
         """Forget the messages of a room."""
+        self._by_id.forget_room(instance_id, room)
         for known in (self._sent, self._changed):
             for name, ref in list(known.items()):
                 if ref and (ref.instance_id, ref.external_room_id) == (instance_id, room):
                     del known[name]
+
+
+@attrs.frozen
+class Left:
+    """What an edit by id left on a message: the payload, as in its ref, and the `extra`."""
+
+    payload: Mapping[str, Json] | None
+    extra: Mapping[str, Json] | None
+
+
+class ChangedById:
+    """Messages that were changed by their ids alone, as from an event's address; at most `most`.
+
+    Such a change does not know the envelope that made the message, whose remembered revision
+    therefore says something else of it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # None: it was only deleted
+        self._left: OrderedDict[tuple[str, str, str], Left | None] = OrderedDict()
+
+    def note(self, target: MessageRef, steps: Sequence[Step]) -> None:
+        """Such a change of the target ended with these steps."""
+        for step in steps:
+            if not step.number or step.did_nothing or step.message_id is None:
+                continue
+            name = _named(target, step.message_id)
+            if step.kind == "edit":
+                self._left[name] = Left(step.payload, step.extra or None)
+            elif step.kind == "delete":
+                self._left.setdefault(name, None)
+            else:
+                continue
+            self._left.move_to_end(name)
+        while len(self._left) > self._most:
+            self._left.popitem(last=False)
+
+    def corrected(self, ref: MessageRef) -> MessageRef:
+        """The ref without what such changes made untrue of it."""
+        if not self._left or not ref.parts:
+            return ref
+        parts = tuple(self._corrected(ref, part) for part in ref.parts)
+        last = self._left.get(_named(ref, parts[-1].message_id))
+        return attrs.evolve(ref, parts=parts, extra=ref.extra if last is None else last.extra)
+
+    def _corrected(self, ref: MessageRef, part: PartRef) -> PartRef:
+        """The part without its digest, and with the payload that it has, if it was changed so."""
+        names = [_named(ref, name) for name in (part.message_id, *part.more)]
+        if not any(name in self._left for name in names):
+            return part
+        left = self._left.get(names[0])
+        return attrs.evolve(part, digest="", payload=part.payload if left is None else left.payload)
+
+    def settle(self, ref: MessageRef) -> None:
+        """The ref says how its messages stand after a later change."""
+        if self._left:
+            for part in ref.parts:
+                for name in (part.message_id, *part.more):
+                    self._left.pop(_named(ref, name), None)
+
+    def forget_room(self, instance_id: str, room: str) -> None:
+        """Forget the messages of a room."""
+        for name in list(self._left):
+            if name[:2] == (instance_id, room):
+                del self._left[name]
+
+
+def _named(ref: MessageRef, message_id: str) -> tuple[str, str, str]:
+    return ref.instance_id, ref.external_room_id, message_id
 
 
 def edit_steps(

@@ -255,7 +255,7 @@ class Targets:
             if not ref.possible_duplicate or not target.parts:
                 return
             ref = _announcing(target, ref)
-        self._revisions.record(_doubted(ref), ref.envelope_id)
+        self._revisions.recall(_doubted(ref), ref.envelope_id)
 
     def leaves(self, delivery: Delivery) -> None:
         """An envelope that concerns a message ended, or another process goes on with it."""
@@ -274,9 +274,12 @@ class Targets:
             return
         # A change that began in a previous run has the steps that were planned there.
         target = delivery.target or self.newest(delivery, now)
-        if target is None or not target.envelope_id:
+        if target is None:
             return
         origin = target.envelope_id
+        if not origin:
+            self._revisions.changed_by_id(target, delivery.steps or ())
+            return
         if receipt.ref is not None:
             self._revisions.record(attrs.evolve(receipt.ref, envelope_id=origin), origin)
         elif isinstance(delivery.envelope, Delete) and receipt.delivered:
