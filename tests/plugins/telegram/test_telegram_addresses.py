@@ -13,7 +13,7 @@ def address(room, thread, reply, key) -> Address:
     return Address(external_room_id=room, thread_id=thread, reply_to=reply, key=key)
 
 
-MESSAGE = {"message_id": 5, "chat": {"id": -100123, "type": "supergroup"}, "date": 0}
+MESSAGE = {"message_id": 5, "chat": {"id": -1001234567890, "type": "supergroup"}, "date": 0}
 TOPIC = {**MESSAGE, "message_thread_id": 3, "is_topic_message": True}
 CHAIN = {**MESSAGE, "message_thread_id": 3}
 
@@ -29,20 +29,27 @@ def place(address):
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        ({"update_id": 1, "message": MESSAGE}, address("-100123", None, "5", "update-1")),
-        ({"update_id": 2, "message": TOPIC}, address("-100123", "3", "5", "update-2")),
-        ({"update_id": 3, "edited_message": CHAIN}, address("-100123", None, "5", "update-3")),
-        ({"update_id": 4, "channel_post": MESSAGE}, address("-100123", None, "5", "update-4")),
+        ({"update_id": 1, "message": MESSAGE}, address("-1001234567890", None, "5", "update-1")),
+        ({"update_id": 2, "message": TOPIC}, address("-1001234567890", "3", "5", "update-2")),
+        ({"update_id": 3, "edited_message": CHAIN},
+         address("-1001234567890", None, "5", "update-3")),
+        ({"update_id": 4, "channel_post": MESSAGE},
+         address("-1001234567890", None, "5", "update-4")),
         ({"update_id": 5, "callback_query": {"id": "9", "message": TOPIC}},
-         address("-100123", "3", "5", "update-5")),
+         address("-1001234567890", "3", "5", "update-5")),
         ({"update_id": 6, "message_reaction": {"chat": {"id": 7}, "message_id": 8}},
          address("7", None, "8", "update-6")),
+        # In an ordinary group, as in the ids of sent messages; the key keeps to the number.
+        ({"chat": {"id": -7}, "message_id": 8}, address("-7", None, "-7:8", "message--7-8")),
+        ({"update_id": 6, "message_reaction": {"chat": {"id": -7}, "message_id": 8}},
+         address("-7", None, "-7:8", "update-6")),
         ({"update_id": 7, "my_chat_member": {"chat": {"id": 7}, "date": 0}},
          address("7", None, None, "update-7")),
-        (MESSAGE, address("-100123", None, "5", "message--100123-5")),
-        ({**MESSAGE, "edit_date": 9}, address("-100123", None, "5", "message--100123-5-9")),
+        (MESSAGE, address("-1001234567890", None, "5", "message--1001234567890-5")),
+        ({**MESSAGE, "edit_date": 9},
+         address("-1001234567890", None, "5", "message--1001234567890-5-9")),
         ({"id": "9", "chat_instance": "1", "message": TOPIC},
-         address("-100123", "3", "5", "callback-9")),
+         address("-1001234567890", "3", "5", "callback-9")),
         ({"update_id": 8, "poll": {"id": "1"}}, None),
         ({"update_id": 9, "callback_query": {"id": "9", "inline_message_id": "x"}}, None),
         ({"update_id": 10, "business_message": MESSAGE}, None),

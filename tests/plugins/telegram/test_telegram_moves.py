@@ -10,7 +10,16 @@ import pytest
 import trio
 
 from gateway_contrib.emulators.telegram import TelegramEmulator
-from gateway_core import Disposition, Edit, GatewayConfig, Reason, Send, open_gateway
+from gateway_core import (
+    Button,
+    Disposition,
+    Edit,
+    GatewayConfig,
+    MessageRef,
+    Reason,
+    Send,
+    open_gateway,
+)
 from gateway_core.authors import hookimpl
 from gateway_core.testing import MemoryOutbox, virtual_wall
 
@@ -91,6 +100,28 @@ async def test_what_was_sent_before_the_move_is_left_alone(world, autojump_clock
     assert (Disposition.REJECTED, Reason.UNSUPPORTED) == (gone.disposition, gone.verdict.reason)
     assert (["before"], ["changed", "answer"]) == (world.texts(OLD), world.texts(new))
     assert ("without_reply",) == answer.transforms
+
+
+async def test_an_event_from_before_the_move_names_no_message_of_the_new_room(
+    world, autojump_clock
+):
+    """Neither a ref to the event's message, nor an answer to the event, reaches another message."""
+    async with world.life() as gateway:
+        await gateway.send("support", OLD, "Deploy?", buttons=[Button("Yes", "yes")])
+        people = world.emulator.people
+        press, said = people.press(OLD, "1", "yes", user=5), people.say(OLD, "hello", user=5)
+        refs = [MessageRef.at("support", gateway.address("support", e)) for e in (press, said)]
+        new = world.emulator.migrate_room(OLD)
+        for text in ("important", "too"):
+            await gateway.send("support", OLD, text)
+        edited = await gateway.edit(refs[0], "Deployed.", raises=False)
+        gone = await gateway.delete(refs[1], raises=False)
+        reaction = await gateway.react(refs[0], "👍", raises=False)
+        answers = [await gateway.reply(event, "answer") for event in (press, said)]
+    assert Reason.MESSAGE_GONE is edited.verdict.reason is reaction.verdict.reason
+    assert Reason.UNSUPPORTED is gone.verdict.reason
+    assert ["important", "too", "answer", "answer"] == world.texts(new)
+    assert 2 * [("without_reply",)] == [answer.transforms for answer in answers]
 
 
 async def test_an_edit_may_be_the_first_to_hear_of_the_move(world, autojump_clock):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_core.authors import Address, Interaction, Secret
+from gateway_plugin_telegram.ids import message_id
 
 # The fields of core.telegram.org/bots/api#update that belong to a conversation of the bot. Fields
 # of a business account do not: to answer there, the account's connection is needed as well.
@@ -37,18 +38,24 @@ def address_of(event: Any) -> Address | None:
     room = _text(_get(_get(message, "chat"), "id"))
     if room is None or _get(message, "business_connection_id") is not None:
         return None
-    number = _text(_get(message, "message_id"))
+    named = _named(message, room)
     return Address(
         external_room_id=room,
         thread_id=_thread(message),
-        reply_to=number,
-        message_id=number,
+        reply_to=named,
+        message_id=named,
         key=_key(event, message, room),
         user_id=_user(event, message),
         direct=_get(_get(message, "chat"), "type") == "private",
         interaction=_press(event),
         pressed=_pressed(event),
     )
+
+
+def _named(message: Any, room: str) -> str | None:
+    """The message's id, as the ids of sent messages: no other one after the group has moved."""
+    number = _get(message, "message_id")
+    return message_id(room, number) if _text(number) is not None else None
 
 
 def _pressed(event: Any) -> str | None:
