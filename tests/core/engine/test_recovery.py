@@ -1358,6 +1358,9 @@ async def test_what_was_changed_before_a_kill_stands_on_the_receipt(
         receipt = (await gateway.status(ticket.id)).receipt
     assert receipt.delivered
     assert ((transform,), (lost,)) == (receipt.transforms, receipt.degradations)
+    dropped = transform == "without_reply"
+    last = channel.made[-1].attempt
+    assert (None if dropped else "7", dropped) == (last.reply, last.without_reply)
 
 
 async def test_behind_a_suspended_instance_nothing_more_enters_memory(outbox, autojump_clock):

@@ -482,6 +482,15 @@ async def test_the_reply_is_dropped_where_its_message_is_gone(engine, say, autoj
         assert ("reply dropped",) == receipt.degradations
 
 
+async def test_no_part_has_a_reply_once_it_is_refused(engine, say, autojump_clock):
+    channel = _Words(script=say.script(say.rejected(transform="without_reply")))
+    async with engine(channel) as gateway:
+        await gateway.send("bot", "r", "one two", reply_to="gone")
+    attempts = [m.attempt for m in channel.made]
+    assert ["gone", None, None] == [attempt.reply for attempt in attempts]
+    assert [False, True, True] == [attempt.without_reply for attempt in attempts]
+
+
 async def test_a_moved_room_is_followed_and_remembered(engine, say, autojump_clock):
     moved = say.busy().verdict
     moved = attrs.evolve(moved, reason=Reason.ROOM_MOVED, moved_to="new", scope=Scope.ROOM)

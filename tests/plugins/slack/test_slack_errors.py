@@ -271,6 +271,8 @@ def test_a_message_whose_reply_is_refused_goes_out_without_it(instance, error):
     )
     threaded = attrs.evolve(reply, thread="1700000000.000200")
     assert verdict(instance, body=said(error), attempt=threaded).transform is None
+    dropped = attrs.evolve(SEND, without_reply=True)
+    assert verdict(instance, body=said(error), attempt=dropped).transform is None
 
 
 @pytest.mark.parametrize(

@@ -487,6 +487,8 @@ class Attempt:
     room         the room's current address (a moved room has a new one)
     thread       the thread or topic; None: the room itself
     reply        the message to answer, on the first part of a send only
+    without_reply  the platform has refused the message's reply: this part is sent without it, even
+                 if its payload says where it would stand
     part         the content, for send and edit. For `start`, `append` and `stop` its payload has
                  `text`, a piece of the source. None, for an edit: the message keeps its text, and
                  gets the fields of `extra`
@@ -533,6 +535,7 @@ class Attempt:
     keeps_files: bool = False
     more: tuple[str, ...] = ()
     place: int | None = None
+    without_reply: bool = False
 
     @property
     def payload(self) -> Mapping[str, Json]:

@@ -295,7 +295,7 @@ def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
     verdict = attrs.evolve(_EXCHANGED if error.stale else _row(error), raw=error.raw)
     if verdict.reason is Reason.RATE_LIMITED:
         return _paced(attempt, error, verdict)
-    if error.error in _NO_THREAD and attempt.reply is not None and attempt.thread is None:
+    if _refuses_reply(attempt, error):
         return attrs.evolve(_WITHOUT_REPLY, raw=error.raw)
     if (of_pictures := _of_pictures(attempt, error)) is not None:
         return of_pictures
@@ -307,6 +307,13 @@ def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
     if verdict.error_class is ErrorClass.RETRYABLE and verdict.retry_after is None:
         verdict = attrs.evolve(verdict, retry_after=error.retry_after)
     return attrs.evolve(verdict, scope=_scope(attempt, error, verdict))
+
+
+def _refuses_reply(attempt: Attempt, error: SlackApiError) -> bool:
+    """Whether only the reply is refused; a part that is not the first has its thread as content."""
+    if error.error not in _NO_THREAD or attempt.thread is not None or attempt.without_reply:
+        return False
+    return attempt.reply is not None or "thread_ts" in attempt.payload
 
 
 def _of_pictures(attempt: Attempt, error: SlackApiError) -> Verdict | None:
@@ -331,6 +338,8 @@ def _of_url(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What a refusal by a response_url means: it concerns only that message, except an outage."""
     if error.error in _NO_URL:
         return attrs.evolve(_TO_ROOM, raw=error.raw)
+    if _refuses_reply(attempt, error):
+        return attrs.evolve(_WITHOUT_REPLY, raw=error.raw)
     row = attrs.evolve(_row(error), raw=error.raw)
     if error.error in _REPLANNED:
         return _replanned(attempt, row)

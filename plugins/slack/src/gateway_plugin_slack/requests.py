@@ -25,8 +25,10 @@ def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) 
 
     Blocks that show the part's text stay, before the blocks of `extra`. If the other blocks are
     only buttons or pictures, a text without blocks becomes blocks: else Slack would not show it.
+    A part whose reply was refused is in no thread.
     """
     pictures = picture_blocks(attempt)
+    known = known - {"thread_ts"} if attempt.without_reply else known
     content = {name: value for name, value in attempt.payload.items() if name in known}
     shown = fields_left(attempt)
     asked = (attempt.extra or {}) if shown is None else shown

@@ -39,13 +39,14 @@ def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
     call = envelope if isinstance(envelope, Call) else None
     native = {} if delivery.growth is None else _natively(delivery, step)
     held = step.files is not None and step.files.held
+    dropped = "without_reply" in delivery.transforms
     made = _attempt(
         operation=step_operation(delivery, step),
         envelope_id=delivery.id,
         instance_id=envelope.instance_id,
         room=room,
         thread=envelope.thread_id if delivery.target is None else delivery.target.thread_id,
-        reply=step.reply,
+        reply=None if dropped else step.reply,
         part=step.part,
         extra=step.extra,
         message_id=step.message_id,
@@ -55,6 +56,7 @@ def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
         key=f"{delivery.id}.{step.serial}",
         mode=step.mode,
         place=None if step.place is None else step.place_in_part,
+        without_reply=dropped,
         keeps_files=held and isinstance(envelope, Edit) and envelope.files is None,
     )
     if step.interaction is None:
