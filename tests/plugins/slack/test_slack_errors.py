@@ -152,6 +152,11 @@ SOURCED = {
             (N, Reason.BAD_REQUEST, MESSAGE, "no"),
         ),
     },
+    "docs.slack.dev/messaging/sending-messages-using-incoming-webhooks, handling errors": {
+        "channel_is_archived": (N, Reason.ROOM_GONE, ROOM, "no"),
+        "action_prohibited": (N, Reason.FORBIDDEN, ROOM, "no"),
+        "posting_to_general_channel_denied": (N, Reason.FORBIDDEN, ROOM, "no"),
+    },
     "no page: what no rule knows": {
         "a_word_from_next_year": (N, Reason.UNCLASSIFIED, MESSAGE, "no"),
     },

@@ -8,6 +8,7 @@ from gateway_core import (
     Instance,
     InstanceSuspended,
     Invalid,
+    Reason,
     Secret,
     open_gateway,
 )
@@ -63,8 +64,11 @@ async def test_a_webhook_that_is_gone_suspends_the_account(slack, opened, autoju
 async def test_a_closed_channel_ends_the_message(slack, opened, autojump_clock):
     slack.will_say(b"channel_is_archived", status=410)
     async with opened() as gateway:
-        with pytest.raises(DeliveryError, match="channel_is_archived"):
-            await gateway.send("alerts", "webhook", "one")
+        receipt = await gateway.send("alerts", "webhook", "one", raises=False)
+    assert ("channel_is_archived", Reason.ROOM_GONE) == (
+        receipt.verdict.raw,
+        receipt.verdict.reason,
+    )
 
 
 async def test_what_it_cannot_do_is_refused(slack, opened, autojump_clock):

@@ -169,6 +169,10 @@ VERDICTS: Mapping[str, Verdict] = {
     "not_pinned": _AS_ASKED,
     "channel_not_found": _ROOM_GONE,
     "is_archived": _ROOM_GONE,
+    # Only secret URLs say these three (docs.slack.dev, incoming webhooks, handling errors).
+    "channel_is_archived": _ROOM_GONE,
+    "action_prohibited": _ROOM_FORBIDDEN,
+    "posting_to_general_channel_denied": _ROOM_FORBIDDEN,
     "is_inactive": _ROOM_GONE,
     "team_not_found": _ROOM_GONE,
     "not_in_channel": _ROOM_FORBIDDEN,
@@ -242,9 +246,6 @@ _NO_URL = frozenset(
 
 _NO_WEBHOOK = frozenset(
     {"invalid_token", "no_active_hooks", "no_service", "no_service_id", "no_team", "team_disabled"}
-)
-_CLOSED_ROOM = frozenset(
-    {"action_prohibited", "channel_is_archived", "posting_to_general_channel_denied"}
 )
 """Errors that only incoming webhooks have (docs.slack.dev, incoming webhooks, handling errors)."""
 
@@ -356,8 +357,6 @@ def _of_webhook(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What an incoming webhook's refusal means: the webhook is the account, with one room."""
     if error.error in _NO_WEBHOOK:
         return attrs.evolve(_UNAUTHORIZED, raw=error.raw)
-    if error.error in _CLOSED_ROOM:
-        return attrs.evolve(_ROOM_FORBIDDEN, raw=error.raw)
     return _told(attempt, error)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from gateway_core import DeliveryError, GatewayConfig, open_gateway
+from gateway_core import DeliveryError, GatewayConfig, Reason, open_gateway
 from gateway_core.testing import virtual_wall
 from gateway_plugin_slack.by_url.origins import hooks_of, path_in
 
@@ -102,6 +102,23 @@ async def test_a_word_of_slacks_ends_that_message_alone(slack, opened, autojump_
         with pytest.raises(DeliveryError, match="no_text"):
             await gateway.reply(PRESS, "x")
         assert (await gateway.send("support", ROOM, "x")).delivered
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        (b"channel_is_archived", Reason.ROOM_GONE),
+        (b"action_prohibited", Reason.FORBIDDEN),
+        (b"posting_to_general_channel_denied", Reason.FORBIDDEN),
+    ],
+)
+async def test_a_closed_channel_is_known_by_the_urls_own_words(
+    slack, opened, word, reason, autojump_clock
+):
+    slack.will_say(word, status=410)
+    async with opened() as gateway:
+        receipt = await gateway.reply(PRESS, "x", raises=False)
+    assert (reason, "message") == (receipt.verdict.reason, receipt.verdict.scope)
 
 
 async def test_a_failing_server_is_asked_again(slack, opened, autojump_clock):
