@@ -185,12 +185,13 @@ MESSAGES = {
 
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_whatever_an_event_is_its_address_has_texts_or_nothing(channel):
-    hooks, rng, found = CHANNELS[channel][0], Random(f"odd events {channel}"), 0
+    address_of = CHANNELS[channel][0].address_of
+    rng, found = Random(f"odd events {channel}"), 0
     for _ in range(5000):
         message = {**MESSAGES[channel], **named(rng)}
         inner = rng.choice(["message", "event", "d", "callback_query", "item"])
         event = rng.choice([message, {**named(rng), inner: message}, named(rng)])
-        address = hooks.address(event=event)
+        address = address_of(event)
         if address is not None:
             found += 1
             texts = (address.thread_id, address.reply_to, address.key)

@@ -198,7 +198,7 @@ def test_core_answers_where_nobody_else_does():
     (part,) = hooks.chunk(INSTANCE, SEND, "as_asked")
     assert ({"text": "hello"}, (0, 5)) == (part.payload, part.span)
     assert () == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
-    assert hooks.address({}) is None
+    assert hooks.address(INSTANCE, {}) is None
     assert hooks.open_session(INSTANCE) is None
     assert [] == hooks.validate(INSTANCE, SEND)
     assert (None, None) == hooks.admit(SEND, PRESSURE)
@@ -227,7 +227,7 @@ def test_an_address_is_read_out_of_an_event():
     def address(self, event):
         return Address(external_room_id=event["chat"])
 
-    assert Address(external_room_id="r") == bound(address=address).address({"chat": "r"})
+    assert Address(external_room_id="r") == bound(address=address).address(INSTANCE, {"chat": "r"})
 
 
 def test_a_session_is_given_unopened():
@@ -266,7 +266,7 @@ def test_a_session_is_given_unopened():
         ("validate", ["bad"], ("validate", INSTANCE, SEND), "str, expected Problem"),
         ("validate", "bad", ("validate", INSTANCE, SEND), "str, expected Problem"),
         ("validate", 5, ("validate", INSTANCE, SEND), "int, expected Sequence"),
-        ("address", "r", ("address", {}), "str, expected Address or None"),
+        ("address", "r", ("address", INSTANCE, {}), "str, expected Address or None"),
         ("open_session", "s", ("open_session", INSTANCE), "str, expected Abstract"),
     ],
 )
@@ -645,14 +645,14 @@ def test_a_plan_that_does_not_fit_its_envelope_breaks_the_contract(plan, count, 
 )
 def test_an_address_that_no_answer_could_use_breaks_the_contract(fields, fault):
     address = Address(**{"external_room_id": "r", **fields})
-    error = broken(bound(address=answers(address)).address, {})
+    error = broken(bound(address=answers(address)).address, INSTANCE, {})
     assert f"answered with Address, expected Address whose {fault}" == error.text
     assert ("address", "Post") == (error.hook, error.plugin)
 
 
 def test_an_address_is_of_plain_texts():
     address = Address(external_room_id=Word("r"), key=Word("k"), thread_id=Word("t"))
-    found = bound(address=answers(address)).address({})
+    found = bound(address=answers(address)).address(INSTANCE, {})
     assert address == found
     assert set(kinds(found)) <= PLAIN | {Address}
 

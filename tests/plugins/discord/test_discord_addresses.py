@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from gateway_core import Address, Interaction, Secret
-from gateway_plugin_discord import hooks
+from gateway_plugin_discord.addresses import address_of
 
 with warnings.catch_warnings():
     # discord.py's voice part imports a deprecated module of the standard library.
@@ -56,7 +56,7 @@ def place(address):
 @pytest.mark.parametrize("name", EVENTS)
 def test_address(name):
     event, expected = EVENTS[name]
-    assert expected == place(hooks.address(event=event))
+    assert expected == place(address_of(event))
 
 
 USER = {"id": "7", "username": "ada", "discriminator": "0", "avatar": None}
@@ -136,8 +136,8 @@ def _of_discord_py():
     ],
 )
 def test_the_objects_of_discord_py_say_the_same_as_their_json(of_discord_py, event, expected):
-    assert expected == place(hooks.address(event=event))
-    assert hooks.address(event=event) == hooks.address(event=of_discord_py(event))
+    assert expected == place(address_of(event))
+    assert address_of(event) == address_of(of_discord_py(event))
 
 
 def test_what_discord_py_wraps_a_message_in_says_the_same_as_the_message(of_discord_py):
@@ -152,30 +152,30 @@ def test_what_discord_py_wraps_a_message_in_says_the_same_as_the_message(of_disc
     }
     reaction = discord.Reaction(message=message, data={**counts, "burst_colors": []}, emoji="x")
     for told in (discord.RawMessageUpdateEvent(EDITED, message), context):
-        assert hooks.address(event=EDITED) == hooks.address(event=told)
-    assert Address(external_room_id=ROOM, reply_to="5") == place(hooks.address(event=reaction))
+        assert address_of(EDITED) == address_of(told)
+    assert Address(external_room_id=ROOM, reply_to="5") == place(address_of(reaction))
 
 
 def test_an_interaction_that_calls_a_command_is_no_context(of_discord_py):
     pressed = of_discord_py(COMMAND)
     pressed._cs_command = object()
-    assert hooks.address(event=COMMAND) == hooks.address(event=pressed)
+    assert address_of(COMMAND) == address_of(pressed)
 
 
 def test_an_event_of_another_make_has_no_address():
-    assert hooks.address(event=object()) is None
+    assert address_of(object()) is None
     odd = {**WRITTEN, "edited_timestamp": "yesterday"}
-    assert "5" == hooks.address(event=odd).key
+    assert "5" == address_of(odd).key
 
 
 def test_who_asked_and_where():
-    written = hooks.address(event=WRITTEN)
+    written = address_of(WRITTEN)
     assert ("7", None, True, "5") == (
         written.user_id, written.team_id, written.direct, written.message_id
     )  # fmt: skip
     member = {"user": {"id": "8"}}
     in_server = {**COMMAND, "guild_id": "1", "user": None, "member": member}
-    command = hooks.address(event=in_server)
+    command = address_of(in_server)
     assert ("8", "1", False, None) == (
         command.user_id, command.team_id, command.direct, command.message_id
     )  # fmt: skip
@@ -183,7 +183,7 @@ def test_who_asked_and_where():
 
 @pytest.mark.parametrize(("kind", "asked"), [(2, "command"), (3, "press"), (5, "form")])
 def test_an_interaction_is_answered_by_its_token(kind, asked):
-    found = hooks.address(event={**COMMAND, "type": kind}).interaction
+    found = address_of({**COMMAND, "type": kind}).interaction
     expected = Interaction(
         token=Secret("t"), id="9", app_id="3", asked=asked, lasts=900, edits=True
     )
@@ -193,8 +193,8 @@ def test_an_interaction_is_answered_by_its_token(kind, asked):
 @pytest.mark.parametrize("kind", [1, 4, None, "2"])
 def test_what_has_no_answer_by_a_message_is_no_interaction(kind):
     """A ping and a question for completions."""
-    assert hooks.address(event={**COMMAND, "type": kind}).interaction is None
+    assert address_of({**COMMAND, "type": kind}).interaction is None
 
 
 def test_an_event_of_slack_is_none_of_discords():
-    assert hooks.address(event={"channel_id": "C024BE91L", "command": "/deploy"}) is None
+    assert address_of({"channel_id": "C024BE91L", "command": "/deploy"}) is None

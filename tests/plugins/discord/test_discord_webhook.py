@@ -9,6 +9,7 @@ from gateway_core import (
     InstanceSuspended,
     Invalid,
     Secret,
+    UnknownEvent,
     open_gateway,
 )
 from gateway_core.testing import virtual_wall
@@ -55,6 +56,18 @@ async def test_what_may_have_arrived_is_never_taken_for_deduplicated(
     async with opened() as gateway:
         receipt = await gateway.send("alerts", "webhook", "one")
     assert receipt.possible_duplicate
+
+
+async def test_an_event_beside_it_is_the_bots(discord, instance, autojump_clock):
+    """The webhook answers nothing, so the event came to the one account that can."""
+    event = {"t": "MESSAGE_CREATE", "d": {"id": "5", "channel_id": "7", "content": "hi"}}
+    bot = Instance("bot", "discord", DiscordSettings(token=Secret("a.b.c")))
+    config = GatewayConfig(instances=[instance, bot])
+    async with open_gateway(config, wall_clock=virtual_wall) as gateway:
+        assert "bot" == (await gateway.reply(event, "hello")).instance_id
+        assert gateway.address("alerts", event) is None
+        with pytest.raises(UnknownEvent):
+            await gateway.reply(event, "hello", instance="alerts")
 
 
 async def test_it_is_probed_by_its_own_route(discord, opened, autojump_clock):

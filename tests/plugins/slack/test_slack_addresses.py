@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from gateway_core import Address, Interaction, Secret
-from gateway_plugin_slack import hooks
+from gateway_plugin_slack.addresses import address_of
 
 TS, THREAD = "1700000000.000200", "1700000000.000100"
 
@@ -133,7 +133,7 @@ def place(address):
 )
 def test_an_event_tells_where_to_answer(event, room, thread, reply, key):
     expected = Address(external_room_id=room, thread_id=thread, reply_to=reply, key=key)
-    assert expected == place(hooks.address(event=event))
+    assert expected == place(address_of(event))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_an_event_tells_where_to_answer(event, room, thread, reply, key):
     ],
 )  # fmt: skip
 def test_an_event_tells_who_asked(event, user, team, direct, message):
-    found = hooks.address(event=event)
+    found = address_of(event)
     assert found is not None
     told = (found.user_id, found.team_id, found.direct, found.message_id)
     assert told == (user, team, direct, message)
@@ -176,12 +176,12 @@ def test_an_event_tells_who_asked(event, user, team, direct, message):
     ],
 )
 def test_what_belongs_to_no_conversation_has_no_address(event):
-    assert hooks.address(event=event) is None
+    assert address_of(event) is None
 
 
 def test_a_ts_that_is_no_text_is_not_used():
     event = wrapped(type="message", channel="C024BE91L", ts=1700000000.0002)
-    assert Address(external_room_id="C024BE91L") == hooks.address(event=event)
+    assert Address(external_room_id="C024BE91L") == address_of(event)
 
 
 def test_an_edit_has_a_key_of_its_own_the_same_for_both_of_its_events():
@@ -193,7 +193,7 @@ def test_an_edit_has_a_key_of_its_own_the_same_for_both_of_its_events():
         type="message", subtype="message_changed", channel="C024BE91L", ts="1700000009.000100",
         message={"ts": TS, "edited": edited},
     )  # fmt: skip
-    keys = {hooks.address(event=event).key for event in (mention, changed)}
+    keys = {address_of(event).key for event in (mention, changed)}
     assert {f"C024BE91L:{TS}:1700000009.000000"} == keys
 
 
@@ -224,8 +224,8 @@ def test_a_request_of_slack_bolt_says_the_same_as_its_json(name):
     bolt = pytest.importorskip("slack_bolt", reason="slack_bolt is not installed")
     raw, kind = posted(name)
     request = bolt.BoltRequest(body=raw, headers={"content-type": [kind]})
-    assert hooks.address(event=BODIES[name]) == hooks.address(event=request)
-    assert hooks.address(event=request) is not None
+    assert address_of(BODIES[name]) == address_of(request)
+    assert address_of(request) is not None
 
 
 def test_a_home_tab_is_no_conversation_though_it_names_a_channel():
@@ -233,16 +233,16 @@ def test_a_home_tab_is_no_conversation_though_it_names_a_channel():
         type="app_home_opened", user="U061F7AUR", channel="D0LAN2Q65", tab="home",
         event_ts="1515449522000016",
     )  # fmt: skip
-    assert hooks.address(event) is None
+    assert address_of(event) is None
 
 
 def test_who_asked_and_where():
     body = wrapped(type="message", channel="D024BE91L", channel_type="im", ts=TS, user="U1")
-    found = hooks.address(event={**body, "team_id": "T1"})
+    found = address_of({**body, "team_id": "T1"})
     assert ("U1", "T1", True, TS) == (
         found.user_id, found.team_id, found.direct, found.message_id
     )  # fmt: skip
-    found = hooks.address(event=wrapped(type="app_mention", channel="C1AB", ts=TS, team="T2"))
+    found = address_of(wrapped(type="app_mention", channel="C1AB", ts=TS, team="T2"))
     assert ("T2", False) == (found.team_id, found.direct)
 
 
@@ -270,6 +270,6 @@ URL = "https://hooks.slack.com/actions/T1/1/abc"
     ],
 )
 def test_an_interaction_is_answered_by_its_url(event, asked):
-    found = hooks.address(event=event)
+    found = address_of(event)
     assert ("C024BE91L", "U1", "T1") == (found.external_room_id, found.user_id, found.team_id)
     assert Interaction(token=Secret(URL), asked=asked, lasts=1800) == found.interaction

@@ -10,6 +10,7 @@ from gateway_core import (
     Invalid,
     Reason,
     Secret,
+    UnknownEvent,
     open_gateway,
 )
 from gateway_core.testing import virtual_wall
@@ -80,6 +81,18 @@ async def test_what_it_cannot_do_is_refused(slack, opened, autojump_clock):
             await gateway.call("alerts", "webhook", "reactions.add")
         with pytest.raises(Invalid, match="external_room_id"):
             await gateway.send("alerts", "C024BE91L", "one")
+
+
+async def test_an_event_beside_it_is_the_bots(slack, settings, autojump_clock):
+    """The webhook answers nothing, so the event came to the one account that can."""
+    event = {"type": "message", "channel": "C024BE91L", "ts": "1700000000.000100", "user": "U1"}
+    bot = Instance("bot", "slack", Settings(token=Secret("xoxb-1-2-a")))
+    config = GatewayConfig(instances=[Instance("alerts", "slack", settings), bot])
+    async with open_gateway(config, wall_clock=virtual_wall) as gateway:
+        assert "bot" == (await gateway.reply(event, "hello")).instance_id
+        assert gateway.address("alerts", event) is None
+        with pytest.raises(UnknownEvent):
+            await gateway.reply(event, "hello", instance="alerts")
 
 
 async def test_nobody_can_be_asked_who_it_is(slack, opened, autojump_clock):

@@ -33,7 +33,8 @@ def resolve(
     fails, or if the only address is one that no answer could use.
     """
     if instance is not None:
-        address = registry.account(instance).hooks.address(event)
+        account = registry.account(instance)
+        address = account.hooks.address(account.instance, event)
         if address is None:
             raise UnknownEvent(instances=(instance,), kind=type(event).__name__)
         return Resolved(instance, _dated(address, clock))
@@ -51,24 +52,26 @@ def resolve(
 def _knowing(
     event: Any, registry: InstanceRegistry, unusable: list[HookContractError]
 ) -> Iterator[Resolved]:
-    """Each instance whose adapter knows the event; an adapter is asked once for all its instances.
+    """Each instance whose adapter knows the event.
 
     An adapter that fails at another platform's event does not know the event: the failure is logged
-    and counted.
+    and counted, once for all its instances.
 
     unusable  gets the failures of adapters that answered
     """
-    asked: dict[ChannelHooks, Address | None] = {}
+    failed: set[ChannelHooks] = set()
     for name, account in registry.serving.items():
         hooks = account.hooks
-        if hooks not in asked:
-            try:
-                asked[hooks] = hooks.address(event)
-            except HookContractError as error:
-                asked[hooks] = None
-                if error.__cause__ is None:  # it raised nothing: it answered
-                    unusable.append(error)
-        if (address := asked[hooks]) is not None:
+        if hooks in failed:
+            continue
+        try:
+            address = hooks.address(account.instance, event)
+        except HookContractError as error:
+            failed.add(hooks)
+            if error.__cause__ is None:  # it raised nothing: it answered
+                unusable.append(error)
+            continue
+        if address is not None:
             yield Resolved(name, address)
 
 

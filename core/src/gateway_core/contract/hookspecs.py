@@ -348,11 +348,11 @@ def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem] | None
 
 
 @hookspec(firstresult=True)
-def address(event: Any) -> Address | None:
+def address(instance: Instance, event: Any) -> Address | None:
     """Room, thread, reply and natural key of an incoming event of the platform. Pure.
 
     `event` is the platform's JSON as plain Python values. None: the event belongs to no
-    conversation.
+    conversation, or the instance can answer no event.
     """
 
 

@@ -94,9 +94,11 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         """The address that an event came from, so that it can be answered there.
 
         `event` is the platform's JSON, or an object of a library that the adapter knows. None: the
-        event belongs to no conversation. Raises `UnknownInstance` and `HookContractError`.
+        event belongs to no conversation, or the instance can answer no event. Raises
+        `UnknownInstance` and `HookContractError`.
         """
-        return self._registry.account(instance_id).hooks.address(event)
+        account = self._registry.account(instance_id)
+        return account.hooks.address(account.instance, event)
 
     async def cancel(self, what: Ticket | str) -> bool:
         """End an envelope `cancelled` if it has not started; returns whether that succeeded.

@@ -227,9 +227,10 @@ class ChannelHooks(GuardedHooks):
         self._check_each("buttons", Problem, answer)
         return tuple(answer)
 
-    def address(self, event: Any) -> Address | None:
+    def address(self, instance: Instance, event: Any) -> Address | None:
         """Room, thread, reply and key of an incoming event."""
-        answer: Address | None = self._ask("address", (Address, type(None)), {"event": event})
+        kwargs = {"instance": instance, "event": event}
+        answer: Address | None = self._ask("address", (Address, type(None)), kwargs)
         if answer is None:
             return None
         address, fault = usable.usable_address(answer)

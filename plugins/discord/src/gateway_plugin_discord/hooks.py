@@ -91,9 +91,9 @@ def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
 
 
 @hookimpl
-def address(event: Any) -> Address | None:
-    """The channel that a message, a reaction or an interaction names."""
-    return address_of(event)
+def address(instance: Instance, event: Any) -> Address | None:
+    """The channel that a message, a reaction or an interaction names; a webhook answers none."""
+    return address_of(event) if instance.settings.webhook_url is None else None
 
 
 @hookimpl

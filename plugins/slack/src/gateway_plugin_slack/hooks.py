@@ -101,9 +101,12 @@ def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
 
 
 @hookimpl
-def address(event: Any) -> Address | None:
-    """The address of an event of the Events API, an interactive payload or a slash command."""
-    return address_of(event)
+def address(instance: Instance, event: Any) -> Address | None:
+    """The address of an event of the Events API, an interactive payload or a slash command.
+
+    An incoming webhook only sends: it answers no event.
+    """
+    return address_of(event) if instance.settings.webhook_url is None else None
 
 
 @hookimpl

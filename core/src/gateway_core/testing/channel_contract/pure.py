@@ -194,18 +194,20 @@ class PureContract(Making):
         assert [] == hooks.validate(instance, self._send("hello"))
 
     @pytest.mark.parametrize("event", EVENTS, ids=str)
-    def test_what_is_no_event_has_no_address(self, hooks: ChannelHooks, event: Any) -> None:
+    def test_what_is_no_event_has_no_address(
+        self, hooks: ChannelHooks, instance: Instance, event: Any
+    ) -> None:
         """`address` returns None for a value that it does not know; it does not raise."""
-        assert hooks.address(event) is None
+        assert hooks.address(instance, event) is None
 
     @pytest.mark.usefixtures("addressing")
     def test_an_event_is_answered_where_it_came_from(
         self, hooks: ChannelHooks, instance: Instance
     ) -> None:
         """The event has a key that is the same in each delivery, so it is answered only once."""
-        where = hooks.address(self.event)
+        where = hooks.address(instance, self.event)
         assert where is not None, "`address` does not know the event"
-        assert where == hooks.address(copy.deepcopy(self.event)), "`address` is not pure"
+        assert where == hooks.address(instance, copy.deepcopy(self.event)), "`address` is not pure"
         assert self.room == where.external_room_id
         assert where.key, "without a key an event that is delivered again is answered again"
         fields = {"thread_id": where.thread_id, "reply_to": where.reply_to, "key": where.key}
@@ -238,7 +240,7 @@ class PureContract(Making):
         self, hooks: ChannelHooks, instance: Instance
     ) -> None:
         """`typing` answers the same each time, and its answer makes a valid call."""
-        where = hooks.address(self.event)
+        where = hooks.address(instance, self.event)
         assert where is not None
         sign = hooks.typing(instance, where)
         assert sign == hooks.typing(instance, where), "`typing` is not pure"
