@@ -104,6 +104,12 @@ def test_what_is_lost_is_said_where_it_is_lost():
     assert [(), ("image shown as a link",)] == [part.degraded for part in parts]
 
 
+def test_what_is_lost_right_after_a_cut_is_said_of_the_part_that_shows_it():
+    """The words that are written out begin with the white space at the cut."""
+    parts = plan(parse(f"See [the report](https://b.c/{'q' * 3000}) now."), Angled, limit=2000)
+    assert [(), ("link written out",), ()] == [part.degraded for part in parts]
+
+
 def test_markup_that_alone_is_over_the_limit_is_left_out():
     parts = plan(parse("a ***b*** c"), Angled, limit=6)
     assert ["a", "b c"] == [part.payload["text"] for part in parts]

@@ -52,9 +52,10 @@ def plan(
     first, last = document.shown or (0, len(document.source))
     origins = [document.source_at(start) - first for start, _ in stretches[1:]]
     origins = [0, *origins, last - first]
+    ends = [stretches[0][0], *(end for _, end in stretches)] if stretches else ()
     return tuple(
-        ruler.part(stretch, span)
-        for stretch, span in zip(stretches, pairwise(origins), strict=False)
+        ruler.part(stretch, span, after)
+        for stretch, span, after in zip(stretches, pairwise(origins), ends, strict=False)
     )
 
 
@@ -95,9 +96,13 @@ class _Ruler:
     def _unstyled(self) -> Rendering:
         return self.render(without_styles(self.document))
 
-    def part(self, stretch: tuple[int, int], span: tuple[int, int]) -> Part:
+    def part(self, stretch: tuple[int, int], span: tuple[int, int], after: int) -> Part:
+        """The part of a stretch; `after`: where the one before ends, and white space follows.
+
+        What is written out may begin with that white space, and so does its loss.
+        """
         start, end = stretch
-        degraded = self.document.degraded_in(start, end) if self.document.degraded else ()
+        degraded = self.document.degraded_in(after, end) if self.document.degraded else ()
         rendering = self.rendering
         if self.bare.get(start) and rendering.cost(start, end) > self.limit:
             rendering = self._unstyled

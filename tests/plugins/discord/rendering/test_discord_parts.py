@@ -196,6 +196,12 @@ def test_what_discord_cannot_show_is_told(instance, text, lost):
     assert lost == part.degraded
 
 
+def test_a_link_that_is_written_out_over_several_messages_is_told(instance):
+    address = "https://x.example/" + "q" * 3000
+    parts = plan(instance, send(f"See [the report]({address}) now.", format="markdown"))
+    assert [(), ("link written out",), ()] == [part.degraded for part in parts]
+
+
 def test_two_codes_side_by_side_stay_two(instance):
     (part,) = plan(instance, send("~`c*d`~``a`b``", format="markdown"))
     assert "`c*d`\u200b``a`b``" == part.payload["content"]
