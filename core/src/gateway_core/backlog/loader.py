@@ -156,8 +156,11 @@ class Loader:
         wait too. Nothing comes in once the account is removed: a new account with the same name
         loads for itself.
         """
-        await self._take_begun(page, cursor.passed, cursor.behind, account)
+        taken = await self._take_begun(page, cursor.passed, cursor.behind, account)
         for stored in page:
+            if stored.entry.id in taken:
+                cursor.loaded = stored.position
+                continue
             envelope = stored.entry.envelope
             instance_id, room = envelope.instance_id, envelope.external_room_id
             partition, rank = self._intake.partition_for(envelope), rank_of(stored)
@@ -187,14 +190,15 @@ class Loader:
         passed: float,
         apart: Container[str],
         account: InstanceState,
-    ) -> None:
-        """Take what a former run began before all else, as far as there are slots.
+    ) -> set[str]:
+        """Take what a former run began before all else, as far as there are slots; their ids.
 
         Its position may be a later one: a stream that shows nothing lets others begin, and so does
         a change that waits for its message. Once it has begun, they wait for it.
 
         passed  positions after this one are not looked at    apart  nor are these rooms
         """
+        taken: set[str] = set()
         for stored in page:
             envelope = stored.entry.envelope
             room = (envelope.instance_id, envelope.external_room_id)
@@ -205,9 +209,11 @@ class Loader:
             if envelope.target is not None:
                 await self._bring_message(stored, envelope.target, partition, account)
             if account.health.removed:
-                return
+                break
             if partition.admission.full(*room, rank_of(stored)) is None:
                 self._intake.take(stored, partition, account)
+                taken.add(stored.entry.id)
+        return taken
 
     async def _bring_message(
         self,
@@ -281,9 +287,12 @@ class Loader:
 
         It stops before a position at which the page may lack an envelope.
         """
-        came = False
-        await self._take_begun(page, behind.passed, (), account)
+        taken = await self._take_begun(page, behind.passed, (), account)
+        came = bool(taken)
         for stored in page:
+            if stored.entry.id in taken:
+                behind.loaded = stored.position
+                continue
             envelope = stored.entry.envelope
             room = (envelope.instance_id, envelope.external_room_id)
             behind.rank = rank_of(stored)

@@ -88,9 +88,10 @@ def given_up(delivery: Delivery, because: str = "") -> Ending:
     step = delivery.step
     under_way = step is not None and step.started
     if step is not None and step.kind != "draft" and (under_way or step.doubtful):
-        if under_way and delivery.lane is not None:  # whoever tries again makes a copy of it
+        if under_way:  # whoever tries again makes a copy of it
+            begun = getattr(delivery.lane, "begun", 0)
             safe = getattr(delivery.envelope, "repeat_safe", False)
-            step.doubt(delivery.lane.begun, 0, delivery.lane.begun, harmless=safe)
+            step.doubt(begun, 0, begun, harmless=safe)
         step.end("unknown")
     if delivery.disposition() is not Disposition.UNKNOWN:
         return CANCELLED

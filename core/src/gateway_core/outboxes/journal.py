@@ -62,8 +62,9 @@ class Journal:
             return
         first = step.first_at or now or 1
         record = self._record(step, now, number=step.number + 1, started=True, first_at=first)
-        if step.may_copy(0, now):  # what is tried again counts no attempts, but they may be there
-            record = attrs.evolve(record, maybe_sent=max(1, step.maybe_sent))
+        if step.doubtful and step.first_at and not step.maybe_sent:
+            # It is tried again, which counts no earlier attempt, but one may have arrived.
+            record = attrs.evolve(record, maybe_sent=1)
         await self._outbox.attempt_started(delivery.id, record)
 
     async def caught_up(self) -> bool:
