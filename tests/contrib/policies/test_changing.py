@@ -267,8 +267,8 @@ async def test_what_cannot_be_hidden_is_not_sent(opened, autojump_clock):
     [
         ({"patterns": "x+"}, "'patterns' must be a list"),
         ({"patterns": ["("]}, "'patterns' must be regular expressions"),
-        ({"words": [""]}, "'words' must be texts"),
-        ({"words": [5]}, "'words' must be texts"),
+        ({"words": [""]}, "'words' must be a list or set of texts"),
+        ({"words": [5]}, "'words' must be a list or set of texts"),
         ({"words": ["hidden"]}, "'by' must not match 'patterns' or 'words'"),
         ({"by": ""}, "'by' must be a text"),
     ],

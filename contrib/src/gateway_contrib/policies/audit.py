@@ -13,8 +13,10 @@ from typing import Any, TextIO
 
 import attrs
 
+from gateway_contrib.policies.arguments import function
 from gateway_core import Call, Envelope, File, Receipt
 from gateway_core.authors import hookimpl
+from gateway_core.settings import flag
 
 Write = Callable[[Mapping[str, Any]], None]
 """Takes a record. It is called on the gateway's thread, which it blocks, so it must be quick."""
@@ -36,9 +38,9 @@ class AuditLog:
     and its text in `why`. Text and room are those that were sent, after policies changed them.
     """
 
-    write: Write
-    texts: bool = attrs.field(default=False, kw_only=True)
-    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    write: Write = attrs.field(validator=function)
+    texts: bool = attrs.field(default=False, kw_only=True, validator=flag)
+    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True, validator=function)
 
     @classmethod
     @contextmanager

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
+from gateway_contrib.policies.arguments import function, many
 from gateway_core import Envelope, Instance, Reason, Receipt, Scope
 from gateway_core.authors import Problem, hookimpl
-from gateway_core.settings import number
+from gateway_core.settings import flag, number
 
 REASONS = frozenset({Reason.FORBIDDEN, Reason.ROOM_GONE})
 """The reasons with which platforms refuse messages to a dead room."""
@@ -30,6 +31,10 @@ class DeadRoom:
     raw: str = ""
 
 
+def _known(values: Iterable[DeadRoom]) -> tuple[DeadRoom, ...]:
+    return many("known", "DeadRoom", values, lambda value: isinstance(value, DeadRoom))
+
+
 @attrs.define(eq=False)
 class DeadRooms:
     """Remembers rooms that accept no messages, and stops messages to them before they are sent.
@@ -44,13 +49,13 @@ class DeadRooms:
     A delivered message revives its room, and so does `revive`.
     """
 
-    known: Iterable[DeadRoom] = attrs.field(default=(), repr=False)
-    refuse: bool = attrs.field(default=False, kw_only=True)
+    known: tuple[DeadRoom, ...] = attrs.field(default=(), repr=False, converter=_known)
+    refuse: bool = attrs.field(default=False, kw_only=True, validator=flag)
     again: float = attrs.field(default=86_400.0, kw_only=True, validator=number(above=0))
     changed: Callable[[DeadRoom, bool], None] = attrs.field(
-        default=lambda _room, _dead: None, kw_only=True
+        default=lambda _room, _dead: None, kw_only=True, validator=function
     )
-    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True, validator=function)
     _dead: dict[tuple[str, str], DeadRoom] = attrs.field(factory=dict, init=False, repr=False)
     _tried: dict[tuple[str, str], float] = attrs.field(factory=dict, init=False, repr=False)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from gateway_contrib.policies.arguments import many
 from gateway_contrib.policies.escapes import seen
 from gateway_core import Button, Call, Edit, Envelope, File, Poll, Secret, Send
 from gateway_core.authors import hookimpl
@@ -29,19 +30,27 @@ MOST = 10
 
 
 def _patterns(values: Iterable[str]) -> tuple[re.Pattern[str], ...]:
-    if isinstance(values, str):
-        raise ValueError(f"'patterns' must be a list of regular expressions, not {values!r}")  # noqa: TRY004 - as all checks of arguments
+    found = many("patterns", "regular expressions", values, _is_pattern)
     try:
-        return tuple(re.compile(value) for value in values)
+        return tuple(re.compile(value) for value in found)
     except (re.error, TypeError) as error:
         raise ValueError(f"'patterns' must be regular expressions: {error}") from None
 
 
+def _is_pattern(value: object) -> bool:
+    return isinstance(value.pattern if isinstance(value, re.Pattern) else value, str)
+
+
 def _words(values: Iterable[str | Secret]) -> tuple[str, ...]:
-    words = [value.reveal() if isinstance(value, Secret) else value for value in values]
-    if not all(isinstance(word, str) and word for word in words):
-        raise ValueError("'words' must be texts or Secrets, none of them empty")
+    what = "texts or Secrets, none of them empty"
+    found = many("words", what, values, lambda one: one and isinstance(one, str | Secret), _kind)
+    words = [value.reveal() if isinstance(value, Secret) else value for value in found]
     return tuple(sorted(words, key=len, reverse=True))
+
+
+def _kind(value: object) -> str:
+    """How an error shows a wrong word, which may be a secret."""
+    return f"one of the class {type(value).__name__}" if value else "an empty one"
 
 
 @attrs.define(eq=False, repr=False)

@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from datetime import time as time_of_day
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
-from gateway_core import Envelope, Send
+from gateway_contrib.policies.arguments import function, names
+from gateway_core import Envelope, Priority, Send
 from gateway_core.authors import Delay, hookimpl
 
 
-def _hour(text: str) -> time_of_day:
+def _hour(argument: str, text: str) -> time_of_day:
     try:
         return time_of_day.fromisoformat(text)
     except (TypeError, ValueError):
-        raise ValueError(f"must be a time of day such as '22:00', not {text!r}") from None
+        wanted = f"'{argument}' must be a time of day such as '22:00'"
+        raise ValueError(f"{wanted}, not {text!r}") from None
 
 
-def _zone(name: str) -> ZoneInfo:
+def _start(text: str) -> time_of_day:
+    return _hour("start", text)
+
+
+def _end(text: str) -> time_of_day:
+    return _hour("end", text)
+
+
+def _zone(name: str, argument: str = "zone") -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, TypeError, ValueError):
-        raise ValueError(f"must be a time zone such as 'Europe/Berlin', not {name!r}") from None
+    except (ZoneInfoNotFoundError, OSError, TypeError, ValueError):
+        wanted = f"'{argument}' must be a time zone such as 'Europe/Berlin'"
+        raise ValueError(f"{wanted}, not {name!r}") from None
 
 
-def _zones(names: Mapping[str, str]) -> Mapping[str, ZoneInfo]:
-    return {room: _zone(name) for room, name in names.items()}
+def _zones(values: Mapping[str, str]) -> Mapping[str, ZoneInfo]:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"'zones' must be a table of time zones, not {values!r}")  # noqa: TRY004 - as all checks of arguments
+    return {room: _zone(name, f"zones.{room}") for room, name in values.items()}
+
+
+def _rooms(values: Iterable[str] | None) -> frozenset[str] | None:
+    return None if values is None else names("rooms", "ids of rooms", values)
+
+
+def _passing(values: Iterable[str]) -> frozenset[str]:
+    return names("passing", "classes", values, get_args(Priority))
 
 
 def _differ(policy: Any, _: object, end: time_of_day) -> None:
@@ -52,17 +73,15 @@ class QuietHours:
     and calls, which make no sound.
     """
 
-    start: time_of_day = attrs.field(converter=_hour)
-    end: time_of_day = attrs.field(converter=_hour, validator=_differ)
+    start: time_of_day = attrs.field(converter=_start)
+    end: time_of_day = attrs.field(converter=_end, validator=_differ)
     zone: ZoneInfo = attrs.field(converter=_zone)
     zones: Mapping[str, ZoneInfo] = attrs.field(factory=dict, kw_only=True, converter=_zones)
-    rooms: frozenset[str] | None = attrs.field(
-        default=None, kw_only=True, converter=attrs.converters.optional(frozenset)
-    )
+    rooms: frozenset[str] | None = attrs.field(default=None, kw_only=True, converter=_rooms)
     passing: frozenset[str] = attrs.field(
-        default=frozenset({"urgent"}), kw_only=True, converter=frozenset
+        default=frozenset({"urgent"}), kw_only=True, converter=_passing
     )
-    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True, validator=function)
 
     @hookimpl
     def admit(self, envelope: Envelope) -> Delay | None:

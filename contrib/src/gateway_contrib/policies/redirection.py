@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
+from gateway_contrib.policies.arguments import names
 from gateway_contrib.policies.places import named_in
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Receipt, Send
 from gateway_core.authors import Problem, hookimpl
-from gateway_core.settings import flag, mapping_of
+from gateway_core.settings import all_of, flag, mapping_of, must_be
 
 START, END = "[for ", "]\n\n"
 """Around the original room, above a text."""
 REMEMBERED = 10_000
 """How many labelled messages are remembered, the newest ones."""
+
+_a_room_each = all_of(
+    mapping_of(str, bool, "ids of instances"),
+    must_be("a table of ids of rooms, none of them empty", lambda rooms: all(rooms.values())),
+)
+
+
+def _keep(values: Iterable[str]) -> frozenset[str]:
+    return names("keep", "ids of rooms", values)
+
+
+def _calls(values: Iterable[str]) -> frozenset[str]:
+    return names("calls", "methods", values)
 
 
 @attrs.define(eq=False)
@@ -36,10 +50,10 @@ class Redirection:
     Typing indicators and acknowledgements of interactions are not redirected.
     """
 
-    rooms: Mapping[str, str] = attrs.field(validator=mapping_of(str, bool, "ids of instances"))
-    keep: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=frozenset)
+    rooms: Mapping[str, str] = attrs.field(validator=_a_room_each)
+    keep: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_keep)
     labelled: bool = attrs.field(default=False, kw_only=True, validator=flag)
-    calls: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=frozenset)
+    calls: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_calls)
     _labels: OrderedDict[str, str] = attrs.field(factory=OrderedDict, init=False)
 
     @hookimpl

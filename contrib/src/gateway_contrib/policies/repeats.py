@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import attrs
 
+from gateway_contrib.policies.arguments import function
 from gateway_core import Disposition, Envelope, Receipt, Send
 from gateway_core.authors import digest_of, hookimpl
 from gateway_core.settings import number, whole
@@ -36,7 +37,7 @@ class NoRepeats:
 
     within: float = attrs.field(validator=number(above=0))
     most: int = attrs.field(default=10_000, kw_only=True, validator=whole(least=1))
-    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True, validator=function)
     _said: OrderedDict[str, _Said] = attrs.field(factory=OrderedDict, init=False, repr=False)
 
     @hookimpl
