@@ -11,7 +11,7 @@ import trio
 from gateway_contrib.policies import DeadRoom, DeadRooms, NoRepeats, QuietHours
 from gateway_core import DeliveryError, Disposition, ErrorClass, Invalid, Reason, Scope, Verdict
 from gateway_core.authors import Delay, hookimpl
-from gateway_core.testing import EPOCH, Failure, FakeChannel, failing, virtual_wall
+from gateway_core.testing import EPOCH, Failure, FakeChannel, MemoryOutbox, failing, virtual_wall
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 HOUR = 3600.0
@@ -156,6 +156,55 @@ async def test_what_is_delayed_is_no_repeat_of_itself(opened, autojump_clock):
     channel = FakeChannel()
     async with opened(channel, Once(), NoRepeats(60, clock=virtual_wall)) as gateway:
         assert (await gateway.send("bot", "r", "hello")).delivered
+
+
+class Until:
+    """Delays all until a time."""
+
+    def __init__(self, seconds):
+        self.until = EPOCH + seconds
+
+    @hookimpl
+    def admit(self):
+        return Delay(self.until)
+
+
+@pytest.mark.parametrize("outbox", [MemoryOutbox, lambda: None], ids=["durable", "memory"])
+async def test_the_time_counts_from_the_delivery(opened, autojump_clock, outbox):
+    """What waits counts however old it is; the one that is delayed is no repeat of itself."""
+    channel, policy = FakeChannel(), NoRepeats(600, clock=virtual_wall)
+    async with opened(channel, Until(2800), policy, outbox=outbox()) as gateway:
+        first = await gateway.enqueue("bot", "r", "alarm")
+        await trio.sleep(700)
+        outcomes = [await gateway.enqueue("bot", "r", "alarm")]
+        await first.receipt()
+        for wait in (100, 490, 20):
+            await trio.sleep(wait)
+            outcomes.append(await gateway.enqueue("bot", "r", "alarm"))
+        ended = [(await ticket.receipt()).disposition for ticket in outcomes]
+    assert ["shed", "shed", "shed", "delivered"] == ended
+    assert [pytest.approx(2800, abs=0.1), pytest.approx(3410, abs=0.1)] == channel.times
+
+
+@pytest.mark.parametrize("outbox", [MemoryOutbox, lambda: None], ids=["durable", "memory"])
+async def test_what_expires_during_its_delay_is_not_counted(opened, autojump_clock, outbox):
+    channel, policy = FakeChannel(), NoRepeats(600, clock=virtual_wall)
+    async with opened(channel, Until(2800), policy, outbox=outbox()) as gateway:
+        first = await gateway.enqueue("bot", "r", "alarm", ttl=60)
+        again = await gateway.enqueue("bot", "r", "alarm")
+        assert ["expired", "shed"] == [(await t.receipt()).disposition for t in (first, again)]
+        await gateway.send("bot", "r", "alarm")
+    assert ["alarm"] == channel.texts("r")
+
+
+async def test_a_wait_that_never_ends_counts_for_as_long_as_a_delay_may_last(sent):
+    now = EPOCH
+    policy = NoRepeats(60, clock=lambda: now)
+    assert policy.admit(sent(text="x")) is None
+    now += 29 * 24 * HOUR
+    assert "shed" == policy.admit(sent(text="x"))
+    now += 24 * HOUR
+    assert policy.admit(sent(text="x")) is None
 
 
 async def test_only_so_many_are_remembered(opened, autojump_clock):

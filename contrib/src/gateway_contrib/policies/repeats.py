@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeGuard
 
 import attrs
 
@@ -13,12 +14,19 @@ from gateway_core import Disposition, Envelope, Receipt, Send
 from gateway_core.authors import digest_of, hookimpl
 from gateway_core.settings import number, whole
 
+LONGEST = 30 * 86_400.0
+"""Seconds for which a message may count that never ends: policies delay none for longer."""
 
-@attrs.define
+
+@attrs.frozen
 class _Said:
-    """The envelope that was admitted with some content, and when."""
+    """When some content was said.
 
-    envelope: Envelope
+    envelope  the message that was let through with it and has not ended; None: it was delivered
+    at        POSIX time at which it was let through, or was delivered
+    """
+
+    envelope: Envelope | None
     at: float
 
 
@@ -30,9 +38,10 @@ class NoRepeats:
     most    how many messages are remembered
     clock   gives the POSIX time
 
-    The content is text, format, files, poll and the platform's own fields, but not the key. If a
-    message was not delivered, the next one is sent. Streams are not affected. Nothing is remembered
-    from a previous process run.
+    The content is text, format, files, poll and the platform's own fields, but not the key. While a
+    message waits, for example until quiet hours end, messages with the same content are shed too;
+    the time counts from its delivery. If a message was not delivered, the next one is sent. Streams
+    are not affected. Nothing is remembered from a previous process run.
     """
 
     within: float = attrs.field(validator=number(above=0))
@@ -42,39 +51,60 @@ class NoRepeats:
 
     @hookimpl
     def admit(self, envelope: Envelope) -> str | None:
-        """Shed a message if the same content was admitted within `within` seconds."""
-        if not isinstance(envelope, Send) or envelope.grows is not None:
+        """Shed a message if the same content waits, or was sent within `within` seconds."""
+        if not _is_message(envelope):
             return None
         now, name = self.clock(), _name(envelope)
         said = self._said.get(name)
         if said is not None and said.envelope is envelope:  # it was delayed, and is due now
             return None
-        if said is not None and now - said.at < self.within:
-            return "shed"
-        self._said[name] = _Said(envelope, now)
-        self._said.move_to_end(name)
-        while len(self._said) > self.most:
-            self._said.popitem(last=False)
+        if said is not None:
+            counts = self.within if said.envelope is None else max(self.within, LONGEST)
+            if now - said.at < counts:
+                return "shed"
+        self._remember(name, _Said(envelope, now))
         return None
 
     @hookimpl
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
-        """Forget the content if the envelope certainly did not arrive."""
-        if not receipt.delivered and receipt.disposition is not Disposition.UNKNOWN:
+        """Count the content from now, or forget it if the envelope certainly did not arrive."""
+        if not _is_message(envelope):
+            return
+        if receipt.delivered or receipt.disposition is Disposition.UNKNOWN:
+            self._remember(_name(envelope), _Said(None, self.clock()))
+        elif receipt.disposition is Disposition.SHED:  # it may be one that repeats what waits
             self._forget(envelope)
+        else:
+            self._forget(envelope, also_copies=True)
 
     @hookimpl
     def after_refusal(self, envelope: Envelope) -> None:
         """Forget the content of an envelope that was not accepted."""
         self._forget(envelope)
 
-    def _forget(self, envelope: Envelope) -> None:
-        if not isinstance(envelope, Send):
+    def _remember(self, name: str, said: _Said) -> None:
+        self._said[name] = said
+        self._said.move_to_end(name)
+        while len(self._said) > self.most:
+            self._said.popitem(last=False)
+
+    def _forget(self, envelope: Envelope, *, also_copies: bool = False) -> None:
+        """Forget the content if this envelope waits, or, with `also_copies`, one like it.
+
+        An envelope that left memory during its delay is a copy of the one that was let through.
+        """
+        if not _is_message(envelope):
             return
         name = _name(envelope)
         said = self._said.get(name)
-        if said is not None and said.envelope is envelope:  # not one that repeats it
+        if said is None or said.envelope is None:
+            return
+        if also_copies or said.envelope is envelope:
             del self._said[name]
+
+
+def _is_message(envelope: Envelope) -> TypeGuard[Send]:
+    return isinstance(envelope, Send) and envelope.grows is None
 
 
 def _name(envelope: Send) -> str:
