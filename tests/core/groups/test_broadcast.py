@@ -15,6 +15,7 @@ from gateway_core import (
     ErrorClass,
     GroupTooLong,
     IdempotencyConflict,
+    Invalid,
     Limit,
     Reason,
     UnknownInstance,
@@ -210,6 +211,31 @@ async def test_what_cannot_end_in_time_is_told_before_it_is_accepted(opened, aut
         assert await gateway.broadcast("bot", rooms(6_000), "news", ttl=3_000)
         assert await gateway.broadcast("bot", rooms(3_000), "news", not_before=due + 1e6)
     assert 0 == gateway.statistics().refused
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ({"deadline": EPOCH - 10}, "deadline: ends in the past"),
+        ({"deadline": EPOCH + 50, "not_before": EPOCH + 100}, "deadline: ends before `not_before`"),
+        ({"ttl": 50, "not_before": EPOCH + 100}, "ttl: ends before `not_before`"),
+    ],
+    ids=["past", "deadline", "ttl"],
+)
+async def test_a_time_that_is_over_before_it_begins_is_refused(
+    opened, autojump_clock, times, words
+):
+    async with opened() as gateway:
+        with pytest.raises(Invalid, match=words):
+            await gateway.broadcast("bot", ["a"], "news", **times)
+
+
+async def test_the_same_again_after_its_deadline_is_the_same_job(opened, autojump_clock):
+    async with opened() as gateway:
+        times = {"deadline": EPOCH + 50, "key": "june"}
+        job = await gateway.broadcast("bot", ["a"], "news", **times)
+        await trio.sleep(60)
+        assert job.id == (await gateway.broadcast("bot", ["a"], "news", **times)).id
 
 
 async def test_bulk_has_a_day(opened, autojump_clock):

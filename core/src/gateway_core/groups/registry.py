@@ -21,7 +21,9 @@ from gateway_core.contract.errors import (
     GroupTooLong,
     HookContractError,
     IdempotencyConflict,
+    Invalid,
     OutboxError,
+    Problem,
 )
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.remembered import Scope
@@ -240,7 +242,8 @@ class Groups:
 
         deadline, accepted_at  POSIX times
 
-        Raises `GroupTooLong`, `IdempotencyConflict`, `OutboxError` and `GatewayClosed`.
+        Raises `Invalid` if its time is over before it begins, `GroupTooLong`,
+        `IdempotencyConflict`, `OutboxError` and `GatewayClosed`.
         """
         template = wanted.template
         due = template.not_before if (template.not_before or 0.0) > accepted_at else None
@@ -279,6 +282,10 @@ class Groups:
     async def _append(self, group: Group, wanted: GroupDraft) -> GroupState:
         seconds = wanted.pace.seconds(wanted.attempts)
         left = group.deadline - max(group.accepted_at, group.due or 0.0)
+        if left <= 0:
+            place = "deadline" if group.template.ttl is None else "ttl"
+            end = "in the past" if group.due is None else "before `not_before`"
+            raise Invalid([Problem(place, f"ends {end}: nobody would get it")])
         if seconds > left:
             raise GroupTooLong(
                 instance_id=group.instance_id,
