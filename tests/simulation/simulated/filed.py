@@ -134,7 +134,7 @@ class Filed:
             self._expect(found or hidden, f"{where} is nowhere")
         if outcome in NEVER_THERE and not self._is_again(entry):
             self._expect(not found, f"{where} is there")
-        rooms = rooms_of([entry], entry.envelope.thread_id)
+        rooms = rooms_of(self._alike(entry), entry.envelope.thread_id)
         words = set(entry.words)
         for change in self._changes[entry.number]:
             words.update(change.words)
@@ -186,9 +186,12 @@ class Filed:
 
     def _is_again(self, entry: Entry) -> bool:
         """Whether another envelope sent the same message after its key was freed."""
+        return len(self._alike(entry)) > 1
+
+    def _alike(self, entry: Entry) -> list[Entry]:
+        """The entry and those with its key, of which one after the other may have had the key."""
         key = entry.envelope.key
-        same = [e for e in self._ledger.entries if key is not None and e.envelope.key == key]
-        return len(same) > 1
+        return [e for e in self._ledger.entries if e is entry or (key and e.envelope.key == key)]
 
     # -- a group
 
