@@ -220,7 +220,7 @@ async def test_the_adapter_finds_the_address_of_what_people_do(opened, autojump_
     emulator, ask = await opened()
     topic = emulator.create_topic("-1009")
     said = address_of(emulator.people.say("-1009", "hi", user=42, thread=topic))
-    assert ("-1009", topic, "2") == (said.external_room_id, said.thread_id, said.reply_to)
+    assert ("-1009", topic, "-1009:2") == (said.external_room_id, said.thread_id, said.reply_to)
     keyboard = {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}
     await ask("sendMessage", chat_id=7, text="Sure?", reply_markup=keyboard)
     pressed = emulator.people.press("7", "1", "y")

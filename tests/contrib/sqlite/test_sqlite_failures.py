@@ -198,16 +198,11 @@ async def test_a_damaged_file_is_refused_and_left_alone(path, damage):
 
 async def test_damage_that_is_found_later_is_said_and_nothing_more_is_taken_in(path):
     """The pages of old envelopes are read when their turn comes: a thousand places further on."""
-    async with (
-        open_test_gateway(
-            FakeChannel(script=hold), outbox=kept_at(path), drain_timeout=0.0
-        ) as gateway,
-        trio.open_nursery() as nursery,
-    ):
+    channel = FakeChannel(script=hold)
+    async with open_test_gateway(channel, outbox=kept_at(path), drain_timeout=0.0) as gateway:
         for n in range(600):
             text = f"{n} " + "x" * 500
-            message = Send(instance_id="bot", external_room_id=f"room{n}", text=text)
-            nursery.start_soon(gateway.submit, message)
+            await gateway.submit(Send(instance_id="bot", external_room_id=f"room{n}", text=text))
     other = apsw.Connection(str(path))
     other.execute("VACUUM")  # no page keeps the bytes of rows that have gone elsewhere
     other.close()

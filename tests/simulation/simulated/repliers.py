@@ -26,6 +26,8 @@ from gateway_core import (
 )
 
 NAMES = ("sorry", "done")
+SUPERGROUPS = -(10**12)
+"""Ids of Telegram's ordinary groups are negative, and above this one."""
 STRANGE: tuple[dict[str, Any], ...] = (
     {"update_id": 7, "poll": {"id": "1"}},
     {"type": "event_callback", "event": {"type": "app_home_opened", "channel": "D0AAA"}},
@@ -236,6 +238,8 @@ def _heard(
         room, number = said["d"]["channel_id"], said["d"]["id"]
         natural = number
     direct = place.channel == "slack" and room.startswith("D")
+    if place.channel == "telegram" and SUPERGROUPS < int(room) < 0:
+        number = f"{room}:{number}"  # after the group has moved, it must name no other message
     return Heard(
         place=place,
         said=said,
