@@ -43,6 +43,5 @@ __all__ = [
     "Priority", "Problem", "Providers", "Reason", "Receipt", "Rows", "Scope", "Secret", "Send",
     "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",
     "TransportError", "UnreadableSource", "Upload", "Verdict", "Vote", "checked", "digest_of",
-    "hookimpl",
-    "log_event", "places", "too_much", "with_first_part",
+    "hookimpl", "log_event", "places", "too_much", "with_first_part",
 ]

@@ -86,7 +86,7 @@ class Accounts:
     _has_taken: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.moving = Moving(self._registry.stopping, self._journal, self._clock, self._let_go_of)
+        self.moving = Moving(self._registry.stopping, self._journal, self._clock, self.let_go)
         self.ownership.on_had = self._had
         self.ownership.on_stored = self._forget_ended
 
@@ -269,9 +269,6 @@ class Accounts:
 
     async def let_go(self, account: InstanceState) -> None:
         """Let go of the envelopes in memory of an account that is taken out: they stay stored."""
-        await self._let_go_of(account)
-
-    async def _let_go_of(self, account: InstanceState) -> None:
         self.cursors.of.pop(account.instance.id, None)
         self.ownership.let_go_of(account)
         self._wake()
