@@ -13,7 +13,6 @@ from postgres_spread import Spread, until
 from tenants import Accounts
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, handed
-from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.spreading.member import SpreadMember
 from gateway_contrib.postgres.spreading.operating import Sharing
 from gateway_core import GatewayConfig, SourceSettings, open_gateway
@@ -240,26 +239,29 @@ async def test_what_came_before_anybody_did_what_is_common_is_taken_once_one_doe
 
 async def test_what_it_took_again_and_did_not_hear_of_is_given_up(spread, monkeypatch):
     """Though it gave the account up before, and has not looked since."""
-    may, look = threading.Event(), SpreadMember.look
-    may.set()
-    monkeypatch.setattr(SpreadMember, "look", lambda self: may.is_set() and look(self))
+    turn, look = threading.Lock(), SpreadMember.look
+
+    def look_in_turn(self):
+        with turn:
+            look(self)
+
+    monkeypatch.setattr(SpreadMember, "look", look_in_turn)
 
     def is_owned():
         return rows(spread)["tenant-1"][0]
 
-    def take(connection):
-        with connection.transaction():
-            tables.take(connection, member.member, "tenant-1")
-
+    take = "UPDATE accounts SET member = %s, epoch = epoch + 1, idle = false WHERE account <> ''"
     async with opened(spread, idle=0.5) as gateway:
         await gateway.find_instance("tenant-1")
         await until(lambda: here(gateway) == {"tenant-1"})
-        may.clear()
-        await until(lambda: not is_owned())
-        member = gateway._pager.accounts.ownership._outbox._spread
-        await trio.to_thread.run_sync(member.link.call, take)
-        assert is_owned()
-        may.set()
+        await trio.to_thread.run_sync(turn.acquire)
+        try:
+            await until(lambda: not is_owned())
+            member = gateway._pager.accounts.ownership._outbox._spread
+            spread.server.ran(spread.schema, take, member.member)
+            assert is_owned()
+        finally:
+            turn.release()
         member.look_again()
         with trio.fail_after(60):
             await until(lambda: not is_owned())
