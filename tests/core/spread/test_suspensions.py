@@ -1,12 +1,14 @@
 """An operator's suspension goes with its account, whoever owns it, and ends with `resume` alone."""
 
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 import trio
 from structlog.testing import capture_logs
 
 from gateway_core import InstanceSuspended, OutboxError, Verdict
+from gateway_core.clock import SECOND
 from gateway_core.testing import FakeChannel, failing, open_test_gateway, virtual_wall
 from tests.shared.spread_in_memory import Member, Store
 
@@ -222,10 +224,54 @@ async def test_what_was_asked_before_does_not_undo_a_newer_wish(autojump_clock):
         await trio.sleep(9)
         a.suspend("one", "newer")
         await trio.sleep(1)
-        carry_out = a._parts.suspensions.carry_out
-        await carry_out("one", None, age=5.0)
+        carry_out, now = a._parts.suspensions.carry_out, a._clock.now
+        await carry_out("one", None, asked_at=now() - 5 * SECOND)
         assert "newer" in suspended(a)
-        await carry_out("one", None, age=0.5)
+        await carry_out("one", None, asked_at=now() - SECOND // 2)
+        assert suspended(a) is None
+
+
+def held_at_its_source(gateway, monkeypatch):
+    """Let accounts that other processes ask for come only once the returned event is set."""
+    free = trio.Event()
+
+    async def bring(_instance_id):
+        await free.wait()
+
+    monkeypatch.setattr(gateway, "_drafting", SimpleNamespace(bring=bring))
+    return free
+
+
+async def test_while_a_request_waits_for_a_source_it_grows_old(autojump_clock, monkeypatch):
+    async with two() as (_store, (a, b), _channels):
+        a.suspend("one", "older")
+        await trio.sleep(1)
+        free = held_at_its_source(a, monkeypatch)
+        b.resume("one")
+        await trio.sleep(5)
+        a.suspend("one", "newer")
+        await trio.sleep(5)
+        free.set()
+        await trio.sleep(5)
+        assert "newer" in suspended(a)
+
+
+async def test_what_the_account_s_owner_meanwhile_has_done_is_not_done_again(
+    autojump_clock, monkeypatch
+):
+    async with two() as (store, (a, b), _channels):
+        free = held_at_its_source(a, monkeypatch)
+        b.suspend("one", "for a while")
+        await trio.sleep(1)
+        await moved(store, 1)
+        await trio.sleep(5)
+        assert "for a while" in suspended(b)
+        b.resume("one")
+        await trio.sleep(1)
+        await moved(store, 0)
+        free.set()
+        await trio.sleep(5)
+        assert {} == store.suspended
         assert suspended(a) is None
 
 

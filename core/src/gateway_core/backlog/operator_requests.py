@@ -96,6 +96,8 @@ class OperatorRequests:
 
     def add(self, request: Request) -> None:
         """Queue a request."""
+        asked_at = self._clock.now() - round(request.age * SECOND)
+        request = attrs.evolve(request, asked_at=asked_at)
         if request.envelope is not None:
             self.comes(request)
         self._requests.append(request)
@@ -111,6 +113,11 @@ class OperatorRequests:
         for (of, _), waiting in self._of_room.items():
             if of == instance_id:
                 waiting.clear()
+
+    def is_current(self, request: Request) -> bool:
+        """Whether a request that is being carried out was not forgotten meanwhile."""
+        waiting = self._of_room.get(_place_of(request))
+        return waiting is not None and len(waiting) > 0 and waiting[0] is request
 
     @property
     def wait(self) -> float:
@@ -147,9 +154,7 @@ class OperatorRequests:
 
         Requests about groups, and those that suspend or resume an account, keep their order too.
         """
-        place = request.instance_id, request.room
-        if _is_of_suspension(request):
-            place = request.instance_id, OF_SUSPENSION
+        place = _place_of(request)
         waiting = self._of_room.get(place)
         if waiting is not None:
             waiting.append(request)
@@ -303,6 +308,12 @@ class OperatorRequests:
 def _is_of_suspension(request: Request) -> bool:
     """Whether another process asks to suspend or to resume an account."""
     return request.kind == "ask" and request.asked.startswith(OF_SUSPENSION)
+
+
+def _place_of(request: Request) -> tuple[str, str]:
+    """The queue of requests that are carried out one after the other."""
+    kept = OF_SUSPENSION if _is_of_suspension(request) else request.room
+    return request.instance_id, kept
 
 
 def _instance_of(request: Request) -> str:

@@ -6,7 +6,7 @@ This module waits: for the outbox, and for unfinished work when the gateway clos
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import trio
@@ -14,6 +14,7 @@ import trio
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.answering.handed import ShownForOthers
 from gateway_core.answering.typing import Typing
+from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import Envelope, KeyRef, Undelivered
 from gateway_core.contract.errors import ConfigError, Problem
@@ -187,16 +188,20 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         return await self._accepting.accept(request)
 
     async def _suspended_elsewhere(
-        self, instance_id: str, suspension: Suspension | None, age: float
+        self, instance_id: str, suspension: Suspension | None, request: Request
     ) -> None:
         """Suspend an account, or resume it (None), because another process asks for that."""
+        assert self._pager is not None, "there is an outbox"  # noqa: S101 - an invariant
+        is_current = partial(self._pager.requests.is_current, request)
         await self._drafting.bring(instance_id)
-        await self._suspensions.carry_out(instance_id, suspension, age=age)
+        await self._suspensions.carry_out(
+            instance_id, suspension, asked_at=request.asked_at, is_current=is_current
+        )
 
     async def _answer_question(self, request: Request) -> str:
         """Answer the question of a process that does not deliver for the account."""
-        here = self._parts.here
-        return await Questions(self, here, request.instance_id, request.age).answer(request.asked)
+        age = max(0, self._clock.now() - request.asked_at) / SECOND
+        return await Questions(self, self._parts.here, request, age).answer()
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         self._parts.tasks.spawn(task)

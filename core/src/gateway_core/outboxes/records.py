@@ -415,7 +415,8 @@ class Request:
               answered. If `envelope_id` is given, the envelope gets that id and is stored together
               with the answer
     awaited   whether the caller of a `submit` waits for its end
-    age       seconds since it was asked, by the outbox's clock
+    age       seconds since it was asked, by the outbox's clock, when the gateway received it
+    asked_at  engine nanoseconds at which it was asked; set by the gateway
     asked     details of a `group` or `ask`, as JSON
     outside   it may be from who may send as few instances: the answer names no others
     """
@@ -431,6 +432,7 @@ class Request:
     asked: str = ""
     outside: bool = False
     age: float = 0.0
+    asked_at: int = 0
 
 
 What: TypeAlias = str | Scope

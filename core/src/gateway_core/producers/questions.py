@@ -14,7 +14,7 @@ from gateway_core.contract.errors import Problem, UnknownInstance
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.groups.job import Job
 from gateway_core.groups.registry import Groups
-from gateway_core.outboxes.records import GroupState, Suspension
+from gateway_core.outboxes.records import GroupState, Request, Suspension
 from gateway_core.producers.asked import question
 from gateway_core.producers.written import WrittenElsewhere
 from gateway_core.submission.handed.files import check_files
@@ -43,7 +43,7 @@ class Face(Protocol):
         self, instance_id: str, *, drain: float
     ) -> list[Undelivered]: ...
     async def _suspended_elsewhere(
-        self, instance_id: str, suspension: Suspension | None, age: float
+        self, instance_id: str, suspension: Suspension | None, request: Request
     ) -> None: ...
 
 
@@ -54,20 +54,24 @@ Answer = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 class Questions:
     """Answers for a gateway that owns the outbox.
 
-    here         finds envelopes in this process and its outbox
-    instance_id  the only account that the question may be about, since the asking process may send
-                 only as this account; empty: any account
-    age          seconds since the question was asked
+    here     finds envelopes in this process and its outbox
+    request  asks the question. Its `instance_id` is the only account that the question may be
+             about, since the asking process may send only as this account; empty: any account
+    age      seconds since the question was asked
     """
 
     _gateway: Face
     _here: Lookup
-    _instance_id: str
+    _request: Request
     _age: float
 
-    async def answer(self, asked: str) -> str:
-        """Answer a question, as `Asking` reads it. Raises `GatewayError`."""
-        plain = question(asked)
+    @property
+    def _instance_id(self) -> str:
+        return self._request.instance_id
+
+    async def answer(self) -> str:
+        """Answer the question, as `Asking` reads it. Raises `GatewayError`."""
+        plain = question(self._request.asked)
         answers: Mapping[str, Answer] = {
             "status": self._status,
             "grow": self._grow,
@@ -184,7 +188,7 @@ class Questions:
         self._check(asked["instance"])
         told = asked["suspension"]
         suspension = None if told is None else Suspension(**told)
-        await self._gateway._suspended_elsewhere(asked["instance"], suspension, self._age)  # noqa: SLF001 - likewise
+        await self._gateway._suspended_elsewhere(asked["instance"], suspension, self._request)  # noqa: SLF001 - likewise
         return {"suspended": suspension is not None}
 
 

@@ -54,7 +54,8 @@ class Accounts:
     knows_delayed  set once it is known which rooms' envelopes previous runs delayed
     on_owned       called with each account that is owned from now on
     on_left        called with each account that another process gets or owns now
-    on_gone        called with each lost account, if accounts are spread over processes
+    on_gone        called with each account that is lost, or forgotten, if accounts are spread over
+                   processes
     on_unserved    called as the gateway opens, with each account that is not served but has stored
                    envelopes or groups, and with the number of these envelopes
     spawn          starts a task
@@ -316,7 +317,12 @@ class Accounts:
             self._spread.idles(instance_id)
 
     def forget(self, instance_id: str) -> None:
-        """Forget an account that has no stored envelopes and was taken out of memory."""
+        """Forget an account that has no stored envelopes and was taken out of memory.
+
+        If accounts are spread, it is given up, and its next owner receives what was asked.
+        """
+        if self._spread is not None:
+            self.on_gone(instance_id)
         self.cursors.of.pop(instance_id, None)
         self.ownership.leave(instance_id)
         self._capacity.forget(instance_id)

@@ -103,18 +103,25 @@ class Suspensions:
     # -- requests of other processes, and suspensions that they stored
 
     async def carry_out(
-        self, instance_id: str, suspension: Suspension | None, *, age: float = 0.0
+        self,
+        instance_id: str,
+        suspension: Suspension | None,
+        *,
+        asked_at: int,
+        is_current: Callable[[], bool] = lambda: True,
     ) -> None:
         """Store a suspension, then suspend the account; None: resume it.
 
         Does nothing if this process has a newer wish. Raises `UnknownInstance` and `OutboxError`.
 
-        age  seconds since it was asked
+        asked_at    engine nanoseconds at which it was asked
+        is_current  whether this process is still to carry it out; if the account was another
+                    process's meanwhile, that one may have done so, and what came after it too
         """
         account = self._registry.account(instance_id)
-        if not self.is_here(instance_id):
+        if not self.is_here(instance_id) or not is_current():
             raise OutboxError(f"account {instance_id} belongs to another process now")
-        wish = Wish(suspension, self._clock.now() - round(age * SECOND))
+        wish = Wish(suspension, asked_at)
         known = self._pending.get(instance_id) or self._newest.get(account)
         if known is not None and known.at > wish.at:
             return
