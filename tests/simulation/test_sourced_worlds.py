@@ -22,7 +22,7 @@ from gateway_core.backlog.owning.accounts import Accounts
 from gateway_core.sourcing.sourcing import Sourcing
 
 SEEDS = amount("worlds of accounts that a source gives")
-FOUND = (7, 244, 1227, 2191, 2372, 5023, 5223, 6612, 6616, 6956, 8264)
+FOUND = (7, 244, 1227, 2191, 2372, 5023, 5223, 6612, 6616, 6956, 8264, 302636)
 """Seeds of worlds that found a mistake in the gateway: an account was given up again, with nothing
 to do, before the next look for what had been handed over for it; an account was not suspended,
 since the source failed as its owner was told; one whose envelopes wait was given up as idle, as it
@@ -33,7 +33,8 @@ left to the account's next owner, which was this process, was looked for after w
 suspension that was asked for long ago was repeated over a newer wish; an account that was taken,
 and forgotten since the answer to that was lost, was kept from all others; what was wanted for one
 that was forgotten was stored here, which failed for ever, and not told to its owner; what was asked
-about an account, and not taken by its owner, was done by the next one over a newer wish."""
+about an account, and not taken by its owner, was done by the next one over a newer wish, or by the
+same one as it owned the account again, though that was forgotten meanwhile."""
 MOST_WORLDS = 40
 NEVER = "are unfinished"
 
@@ -67,7 +68,7 @@ def what_nobody_has_taken_is_done_after_a_newer_wish(patch):
     patch.setattr(overtaken, "answer", lambda *_: None)
 
 
-@bug(f"has not done so|{NEVER}|ended 0 times", seen=883)
+@bug(f"has not done so|{NEVER}|ended 0 times", seen=356)
 def an_account_that_was_taken_and_forgotten_is_kept(patch):
     give_back = SpreadMember._give_back
 

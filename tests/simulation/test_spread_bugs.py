@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -77,6 +78,11 @@ def what_was_spent_is_not_written_as_an_account_is_given_up(patch):
         whole(self, instance_id, at, [] if instance_id else standings)
 
     patch.setattr(sharing.Sharing, "release", release)
+
+
+@bug(NEVER, seen=500342)
+def an_account_that_was_taken_and_could_not_be_read_is_not_looked_for(patch):
+    patch.setattr(sharing.Sharing, "_looking_again", staticmethod(lambda member: nullcontext()))
 
 
 @bug(NEVER, seen=5)

@@ -13,6 +13,7 @@ from sharing.plans import GRID
 
 from gateway_contrib.durable.rows import decode, receipt_of
 from gateway_core import Receipt
+from gateway_core.outboxes import position_of
 
 if TYPE_CHECKING:
     from sharing.member import Member
@@ -41,6 +42,7 @@ class Entry:
     edits: str | None = None
     process: str = ""
     writes: list[int] = attrs.field(factory=list)
+    epochs: list[int] = attrs.field(factory=list)
     receipt: Receipt | None = None
 
     def __str__(self) -> str:
@@ -69,6 +71,7 @@ class Laws:
     under_way  requests whose first byte went out, and that are not over
     suspended  accounts that operators suspended: since when, and who owned the account then
     resuming   suspended accounts that somebody has been asked to resume
+    uncounted  whether an owner had tried a message that its former owners had tried more than once
     """
 
     setup: Setup
@@ -78,6 +81,7 @@ class Laws:
     entries: dict[str, Entry] = attrs.field(factory=dict)
     happened: Counter[str] = attrs.field(factory=Counter)
     remainder: int = 0
+    uncounted: bool = False
     owners: list[tuple[float, Any]] = attrs.field(factory=list)
     owning: dict[str, Any] = attrs.field(factory=dict)
     under_way: dict[int, UnderWay] = attrs.field(factory=dict)
@@ -193,12 +197,20 @@ class Laws:
         sends = probe or not owns or self._may_send(member, instance)
         self.expect(sends, f"{member.name} writes {word} of {instance}, which is suspended")
         entry = self.entries.get(word or "")
+        epoch = account.epoch if account is not None and owns else -1
         if entry is not None and owns:
             entry.writes.append(len(self.trace))
+            entry.epochs.append(epoch)
+            unfinished = self.server.rows.envelopes
+            self.uncounted |= any(
+                len([it for it in each.epochs if it < epoch]) > 1
+                for each in self.entries.values()
+                if each.instance == instance and each.id and position_of(each.id) in unfinished
+            )
         if owns and word is not None:
             self._alone(member, instance)
             self.under_way[request] = UnderWay(member, instance, word, trio.current_time())
-        return account.epoch if account is not None and owns else -1
+        return epoch
 
     def answered(
         self, member: Member, instance: str, word: str | None, epoch: int, request: int
@@ -245,7 +257,9 @@ class Laws:
             self._judge(entry, by_word[entry.word], seen[entry.word])
         self._judge_order()
         # An edit is not recorded before it is made: the next owner knows nothing of a killed one's.
-        if self.setup.tight and not self.setup.edits and not self.remainder:
+        # Of a message that was tried more than once, the next owner counts the last attempt.
+        counted = not self.setup.edits and not self.remainder and not self.uncounted
+        if self.setup.tight and counted:
             self.expect(not any(limited.values()), f"refused by limits: {dict(limited)}")
 
     def _judge(self, entry: Entry, receipts: Sequence[Receipt], found: Sequence[Any]) -> None:

@@ -6,7 +6,8 @@ If one process owns all accounts, this part does nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -135,12 +136,13 @@ class Sharing(Serving):
         epoch, tenure = None, self._tenure
         if instance_id not in self._accounts:
             epoch = await self._take(self._spread, instance_id)
-        found, stored = await self._read(
-            lambda it: (
-                reading.recovery(it, self._keyring, instance_id),
-                unfinished_of(it, instance_id),
+        with self._looking_again(self._spread):
+            found, stored = await self._read(
+                lambda it: (
+                    reading.recovery(it, self._keyring, instance_id),
+                    unfinished_of(it, instance_id),
+                )
             )
-        )
         if tenure != self._tenure or not self._spread.owns:  # this process's former member took it
             raise self._others()
         if epoch is not None:
@@ -166,14 +168,15 @@ class Sharing(Serving):
         fresh = [name for name in instance_ids if name not in self._accounts]
         if not self._committer.idle:
             await self.flush()
-        epochs = await self._apart(partial(many.take, member=member.member, instances=fresh))
-        for name in set(fresh) - epochs.keys():
-            member.not_offered(name)
-        names = [name for name in instance_ids if name in epochs or name in self._accounts]
-        found, made = await self._read(
-            partial(self._left, instances=names, since=since, limit=limit, wall=wall)
-        )
-        stored = await self._look(partial(many.unfinished, instances=names))
+        with self._looking_again(member):
+            epochs = await self._apart(partial(many.take, member=member.member, instances=fresh))
+            for name in set(fresh) - epochs.keys():
+                member.not_offered(name)
+            names = [name for name in instance_ids if name in epochs or name in self._accounts]
+            found, made = await self._read(
+                partial(self._left, instances=names, since=since, limit=limit, wall=wall)
+            )
+            stored = await self._look(partial(many.unfinished, instances=names))
         if tenure != self._tenure or not member.owns:  # this process's former member took them
             raise self._others()
         for name, epoch in epochs.items():
@@ -186,6 +189,16 @@ class Sharing(Serving):
             (name, attrs.evolve(it, stored=stored[name]), made.get(name, ()))
             for name, it in found.items()
         ]
+
+    @staticmethod
+    @contextmanager
+    def _looking_again(member: SpreadMember) -> Iterator[None]:
+        """If this fails, an account may be this process's in the database alone: look for that."""
+        try:
+            yield
+        except BaseException:
+            member.look_again()
+            raise
 
     def _left(
         self,
