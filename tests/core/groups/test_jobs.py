@@ -29,7 +29,12 @@ from gateway_core.testing import (
     FakeChannel,
     FakeSettings,
     MemoryOutbox,
+    failing,
     open_test_gateway,
+)
+
+GONE = Verdict(
+    error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
 )
 
 
@@ -50,6 +55,27 @@ async def test_progress_tells_how_far_it_is(opened, autojump_clock):
         assert 30 == pytest.approx(now.estimate, rel=0.03)
         ended = await job.wait()
         assert (True, 0, 0, 0.0) == (ended.ended, ended.waiting, ended.in_flight, ended.estimate)
+
+
+async def test_nobody_knows_when_a_suspended_account_goes_on(opened, autojump_clock):
+    async with opened(paced(10)) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(100), "news")
+        await trio.sleep(3)
+        gateway.suspend("bot")
+        assert (await job.progress()).estimate is None
+        gateway.resume("bot")
+        assert 7 == pytest.approx((await job.progress()).estimate, abs=1)
+        await job.wait()
+
+
+async def test_what_is_tried_again_takes_its_time_too(opened, autojump_clock):
+    channel = paced(10, script=failing(GONE, times=100))
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(100), "news")
+        assert 100 == (await job.wait()).failed == await job.retry()
+        progress = await job.progress()
+        assert 10 == pytest.approx(progress.estimate, rel=0.1)
+        assert {Disposition.DELIVERED: 100} == dict((await job.wait()).counts)
 
 
 async def test_a_paused_group_stands_and_goes_on(opened, autojump_clock):

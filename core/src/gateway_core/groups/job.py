@@ -31,8 +31,8 @@ class Progress:
     deadline   POSIX time at which unfinished members expire
     rate       members that ended per second, over the last minute; None: not known yet
     estimate   seconds until the last member ends, by that rate or else by the account's limits,
-               counted from `due` if that is later; None: unknown (it is paused, or no limit is
-               known)
+               counted from `due` if that is later; None: unknown (it is paused, its account is
+               suspended, or no limit is known)
     """
 
     group_id: str
@@ -177,14 +177,18 @@ class Job:
             due=group.due,
             deadline=group.deadline,
             rate=rate,
-            estimate=self._estimate(state, group.size - ended, rate),
+            estimate=self._estimate(state, rate),
         )
 
-    def _estimate(self, state: GroupState, left: int, rate: float | None) -> float | None:
+    def _estimate(self, state: GroupState, rate: float | None) -> float | None:
         """Seconds until the last member ends."""
+        left = state.group.size - sum(state.counts.values())
+        if state.retrying:
+            left += failures(state)
         if not left:
             return 0.0
-        if state.paused:
+        account = self._groups.drafting.registry.serving.get(state.group.instance_id)
+        if state.paused or (account is not None and account.health.suspended is not None):
             return None
         group, wall = state.group, self._groups.drafting.clock.wall()
         feed = self._groups.feeds.get(group.id)
