@@ -349,6 +349,20 @@ def roles(server, made):
     return made
 
 
+def test_a_grant_names_an_instance(server, roles):
+    """To ask about none is to ask about all."""
+    with (
+        server.connect() as own,
+        pytest.raises(psycopg.errors.CheckViolation, match="grants_name_an_instance"),
+    ):
+        own.execute(f"SELECT {roles}.allow('guest', '')")
+    with (
+        server.connect(user="guest") as own,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for schema"),
+    ):
+        own.execute(f"SELECT {roles}.status(gen_random_uuid())")
+
+
 def test_a_role_sends_as_the_instances_that_are_granted_to_it(server, roles):
     for name in ("web", "staff"):
         with server.connect(user=name) as own:
