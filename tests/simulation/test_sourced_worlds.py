@@ -84,7 +84,7 @@ def what_ended_here_is_remembered_though_its_account_was_lost(patch):
     patch.setattr(Accounts, "_forget_ended", lambda *_: None)
 
 
-@bug("UnknownInstance", seen=6)
+@bug("UnknownInstance", seen=11)
 def an_account_is_forgotten_while_it_is_had(patch):
     patch.setattr(Sourcing, "is_needed", lambda *_: False)
     patch.setattr(Accounts, "_may_come", lambda *_: False)
