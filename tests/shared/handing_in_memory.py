@@ -142,7 +142,7 @@ class Desk:
         return row.request.envelope_id
 
     async def ask(self, instance_id, question, *, files=()):
-        row = await self._ask(instance_id, question)
+        row = await self._ask(instance_id, question, files)
         event = self._answered.setdefault(row, trio.Event())
         try:
             if row.waits:
@@ -155,11 +155,12 @@ class Desk:
     async def tell(self, instance_id, question):
         await self._ask(instance_id, question)
 
-    async def _ask(self, instance_id, question):
+    async def _ask(self, instance_id, question, files=()):
         self.asked.append(question)
         place = f"asked {len(self._outbox.rows)}"
+        given = {"asked": question, "files": frozenset(files)}
         return await self._outbox.add(
-            self, kind="ask", instance_id=instance_id, room=place, asked=question
+            self, kind="ask", instance_id=instance_id, room=place, **given
         )
 
     def leave(self, handed_id):

@@ -307,7 +307,8 @@ class Desk:
         return row
 
     async def ask(self, instance_id, question, *, files=()):
-        return await self._asked(kind="ask", instance_id=instance_id, asked=question)
+        given = frozenset(files)
+        return await self._asked(kind="ask", instance_id=instance_id, asked=question, files=given)
 
     async def _asked(self, **asked):
         row = await self._add(room=f"asked {len(self.store.handed)}", **asked)

@@ -78,3 +78,20 @@ def test_rows_whose_end_is_remembered_hold_up_nothing_that_comes_after_them(fill
     for _ in range(9):
         forgetting.step(filled, later)
     assert [] == filled.execute(left).fetchall()
+
+
+@pytest.mark.parametrize("kind", ["ask", "submit"])
+def test_rows_that_another_transaction_holds_hold_up_nothing(filled, server, emptied_schema, kind):
+    """Whoever handed them over may hold them for as long as a transaction may stay open."""
+    forgetting, bounds = forgetting_at(), ageing.Bounds(history=99, keys=99, refs=99)
+    left = "SELECT answered_at FROM handed WHERE kind = %s ORDER BY 1"
+    filled.execute("SET lock_timeout = 100")
+    with server.connect() as other, other.transaction():
+        other.execute(f"SET LOCAL search_path = {emptied_schema}")
+        (held,) = other.execute(f"{left} LIMIT 1 FOR UPDATE", (kind,)).fetchall()
+        for _ in range(3):
+            forgetting.step(filled, bounds)
+        assert [held] == filled.execute(left, (kind,)).fetchall()
+    for _ in range(3):
+        forgetting.step(filled, bounds)
+    assert [] == filled.execute(left, (kind,)).fetchall()

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from gateway_contrib.postgres.beside.adopting import PIECE
 from gateway_core import File, Send, to_json
 from gateway_core.outboxes import digest_of_bytes
+from gateway_core.testing import virtual_wall
 
 GOOD = bytes(range(256)) * 2_000
 OPEN = "SELECT count(*) FROM handed WHERE answered_at IS NULL"
@@ -77,6 +78,31 @@ async def test_nobody_s_bytes_take_the_place_of_others(shared, pieces):
     (part,) = receipt.parts
     files = shared.channel.files[part.message_id]
     assert [GOOD] == [shared.channel.contents[name] for name in files]
+    assert {} == shared.channel.rooms["forger"]
+
+
+@pytest.mark.parametrize("kind", ["submit", "ask"])
+async def test_who_knows_no_more_than_a_file_s_digest_does_not_get_the_file(shared, kind):
+    digest = digest_of_bytes(GOOD)
+    thief = message("", external_room_id="thief", files=[File(name="x", digest=digest, size=1)])
+    text = to_json(thief)
+    if kind == "ask":
+        asked = {"do": "submit_many", "group": "g", "not_before": None, "priority": "normal"}
+        text = asked | {"envelopes": [text]}
+    async with shared.owner() as owner:
+        ticket = await owner.enqueue(
+            "bot", "room", "", files=[File(GOOD, name="x.bin")], not_before=virtual_wall() + 10
+        )
+        with shared.server.connect() as own:
+            hand(own, shared.schema, json.dumps(text), kind=kind, room="thief")
+        with trio.fail_after(60):
+            while [(0,)] != await _asked(shared, OPEN):  # noqa: ASYNC110 - as above
+                await trio.sleep(0.02)
+        ((answer, refused),) = await _asked(shared, "SELECT answer, refused FROM handed")
+        assert (await ticket.receipt()).delivered
+    if not shared.keys:
+        assert "its bytes were not handed over with it" in (answer or "") + (refused or "")
+    assert {} == shared.channel.rooms["thief"]
 
 
 async def _asked(shared, sql):
@@ -107,6 +133,55 @@ async def test_a_transaction_that_withdraws_and_stays_open_holds_up_nobody(share
                 with trio.fail_after(60):
                     while "held" not in shared.channel.texts("held"):  # noqa: ASYNC110 - likewise
                         await trio.sleep(0.02)
+
+
+@pytest.fixture
+def roles(shared):
+    """`hostile_a` and `hostile_b`, who may send as `a` and as `b`."""
+
+    async def make():
+        async with shared.outbox():
+            pass
+
+    trio.run(make)
+    with shared.server.connect() as own:
+        for name in "ab":
+            role = f"hostile_{name}"
+            if not own.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+                own.execute(f"CREATE ROLE {role} LOGIN")
+            own.execute(f"SELECT {shared.schema}.allow(%s, %s)", (role, name))
+    return shared
+
+
+@pytest.mark.parametrize("do", ["withdraw", "leave"])
+def test_nobody_locks_a_message_as_whose_instance_he_may_not_send(roles, do):
+    with (
+        roles.server.connect(user="hostile_b") as good,
+        roles.server.connect(user="hostile_a") as bad,
+    ):
+        hand(good, roles.schema, "{}", instance="b")
+        ((own,),) = roles.ran("SELECT own FROM handed")
+        with bad.transaction():
+            bad.execute(f"SELECT {roles.schema}.{do}(%s)", (own,))
+            assert [(own,)] == roles.ran("SELECT own FROM handed FOR UPDATE SKIP LOCKED")
+        assert [(None, False)] == roles.ran("SELECT left_at, cancelled FROM handed")
+
+
+def test_a_message_is_asked_to_be_cancelled_once_however_often(roles):
+    """What waits to be done is done in turn, for all."""
+    ran = roles.ran
+    with roles.server.connect(user="hostile_a") as own:
+        tokens = [hand(own, roles.schema, "{}", instance="a") for _ in range(2)]
+        ran("UPDATE handed SET answered_at = now(), seq = -number")
+        for token in tokens * 50:
+            own.execute(f"SELECT {roles.schema}.cancel(%s)", (token,))
+        waiting = "SELECT envelope FROM requests WHERE done_at IS NULL ORDER BY 1"
+        assert [(str(it),) for it in sorted(tokens, key=str)] == ran(waiting)
+        ran("UPDATE requests SET done_at = 1, envelope = NULL")
+        assert [(True,)] == own.execute(
+            f"SELECT {roles.schema}.cancel(%s)", (tokens[0],)
+        ).fetchall()
+        assert [(str(tokens[0]),)] == ran(waiting)
 
 
 KEYED = ("SELECT {}.keyed(%s, %s, %s::bytea, 0)", "SELECT {}.keyed(%s, %s, ARRAY[%s::bytea], 0)")

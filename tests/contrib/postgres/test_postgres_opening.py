@@ -44,6 +44,7 @@ def test_what_is_the_driver_s_comes_to_it_as_it_was_written():
         ),
         ("postgresql://a:secret@h/d?schema=pg_x", "pg_, which PostgreSQL reserves, not 'pg_x'"),
         ("postgresql://a:secret@h/d?nonsense=1", "nonsense"),
+        ("postgresql://a:secret@secret@h/d", "has more than one @: write one in a password as %40"),
         ("postgresql://a:secret@h/", "names no database"),
         ("postgresql://", "names no database"),
         ("postgresql://?host=/run/postgresql", "names no database"),
@@ -52,6 +53,13 @@ def test_what_is_the_driver_s_comes_to_it_as_it_was_written():
 def test_what_is_wrong_is_said_without_the_password(url, words):
     with pytest.raises(ConfigError, match=words) as told:
         outbox_at(url)
+    assert "secret" not in str(told.value)
+
+
+async def test_no_error_shows_a_password_whose_at_sign_is_not_quoted():
+    outbox = PostgresOutbox("postgresql://a:no-secret@secret@127.0.0.1:1/d")
+    with pytest.raises(OutboxError, match=r"postgresql://127\.0\.0\.1:1/d") as told:
+        await outbox.__aenter__()
     assert "secret" not in str(told.value)
 
 

@@ -521,6 +521,15 @@ def test_a_notice_that_comes_before_its_ticket_is_remembered():
     assert listening.chosen({1: "a"}) is None
 
 
+@pytest.mark.parametrize("payload", ["boom", "1,boom", "1" * 5_000])
+def test_a_notice_that_names_no_numbers_may_be_about_any(payload):
+    """Any role may send one."""
+    listening = Listening(uuid4())
+    listening._heard.append(payload)
+    assert listening.chosen({1: "a"}) is None
+    assert [] == listening.chosen({1: "a"})
+
+
 async def test_a_ticket_of_what_is_gone_says_so(shared):
     """Its room was erased, say."""
     async with shared.producer() as producer:

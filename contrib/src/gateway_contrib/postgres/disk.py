@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway_core import Envelope
 
 BY_NAME = "give the file's URL as `source`, or its `id`, not a path or bytes"
+NOT_HANDED = "its bytes were not handed over with it"
 
 
 def reads_disk(envelope: Envelope) -> int | None:

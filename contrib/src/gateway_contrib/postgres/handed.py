@@ -28,7 +28,8 @@ import psycopg
 from gateway_contrib.durable.rows import Row, decode
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.seals import Seals
-from gateway_contrib.postgres.disk import BY_NAME, reads_disk
+from gateway_contrib.postgres.beside.adopting import handed_with
+from gateway_contrib.postgres.disk import BY_NAME, NOT_HANDED, reads_disk
 from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, text_in, text_out
 from gateway_contrib.postgres.sealing.known import ids
 from gateway_contrib.postgres.sealing.unopened import Unopened
@@ -234,7 +235,7 @@ class Handed:
             fitting = [row for row in fitting if text_out(row[5]) not in missing]
             self._missing |= missing
             passed |= missing
-        fresh = self._opened(seals, fitting)
+        fresh = self._opened(connection, seals, fitting)
         fitting = [row for row in fitting if row[0] in fresh]
         self._passed = passed if self._open is None else self._passed | passed
         if len(found) < limit and all(row[6] is not None for row in found):
@@ -248,12 +249,17 @@ class Handed:
         self.for_members = self.for_members or any(row[3] is not None for row in found)
         return list(fresh.values())
 
-    def _opened(self, seals: Seals, rows: Iterable[Row]) -> dict[int, Request | Refused]:
+    def _opened(
+        self, connection: Connection, seals: Seals, rows: Iterable[Row]
+    ) -> dict[int, Request | Refused]:
         """The rows' requests, by number; without rows that need a key that this process lacks."""
         opened = {}
         for row in rows:
             try:
-                opened[row[0]] = _request(seals, *row)
+                request = _request(seals, *row)
+                if isinstance(request, Request):
+                    request = _with_files(connection, seals, request, own_id=row[3])
+                opened[row[0]] = request
             except OutboxError as error:
                 number, name, _, own_id, _, instance, stored, _ = row
                 name = own_id or str(name)
@@ -351,6 +357,28 @@ def _request(
         kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
         envelope=envelope, envelope_id=own_id or "", awaited=awaited, age=age, outside=True,
     )  # fmt: skip
+
+
+def _with_files(
+    connection: Connection, seals: Seals, request: Request, own_id: str | None
+) -> Request | Refused:
+    """The request, if the bytes of the files that it names by digests came with it.
+
+    Raises `OutboxError` if they are sealed with a key that only another owner has.
+    """
+    named = [
+        (place, file)
+        for place, file in enumerate(getattr(request.envelope, "files", None) or ())
+        if file.digest
+    ]
+    if not named and '"digest"' not in request.asked:
+        return request
+    handed = {} if own_id is None else handed_with(connection, seals, position_of(own_id))
+    for place, file in named:
+        if handed.get(file.digest) != file.size:
+            error = Invalid([Problem(f"files.{place}", NOT_HANDED)])
+            return Refused(request.number, f"Invalid: {error}")
+    return attrs.evolve(request, files=frozenset(handed)) if request.asked else request
 
 
 def _grows(envelope: Envelope) -> bool:

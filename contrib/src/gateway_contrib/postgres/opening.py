@@ -61,8 +61,11 @@ def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
         faults.append(_redacted(" ".join(str(error).split()), parts.password))
     else:
         ports = str(known.get("port") or "").split(",")
+        hosts = str(known.get("host") or "").split(",")
         if not all(port == "" or _is_port(port) for port in ports):
             faults.append("must have a port from 1 to 65535")
+        if any("@" in host[1:] for host in hosts if not host.startswith("/")):
+            faults.append("has more than one @: write one in a password as %40")
         if not known.get("dbname"):
             faults.append("names no database: postgresql://user@host/database")
     if faults:

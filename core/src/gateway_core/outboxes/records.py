@@ -418,6 +418,7 @@ class Request:
     age       seconds since it was asked, by the outbox's clock, when the gateway received it
     asked_at  engine nanoseconds at which it was asked; set by the gateway
     asked     details of a `group` or `ask`, as JSON
+    files     the digests of the bytes that came with an `ask`
     outside   it may be from who may send as few instances: the answer names no others
     """
 
@@ -430,6 +431,7 @@ class Request:
     envelope_id: str = ""
     awaited: bool = False
     asked: str = ""
+    files: frozenset[str] = frozenset()
     outside: bool = False
     age: float = 0.0
     asked_at: int = 0

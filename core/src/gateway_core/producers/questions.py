@@ -118,7 +118,7 @@ class Questions:
     async def _broadcast(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         template = from_json(Send, asked["template"])
         self._check(template.instance_id)
-        check_files([template])
+        check_files([template], self._request.files)
         job = await self._gateway._broadcast(template, asked["rooms"])  # noqa: SLF001 - likewise
         return _one(await self._groups.state(job.id))
 
@@ -126,7 +126,7 @@ class Questions:
         envelopes = [from_json(Envelope, each) for each in asked["envelopes"]]
         for each in envelopes[:1]:  # the others are of the same account, or are refused
             self._check(each.instance_id)
-        check_files(envelopes)
+        check_files(envelopes, self._request.files)
         job = await self._gateway.submit_many(
             envelopes,
             group=asked["group"],

@@ -25,6 +25,7 @@ SEALING = 28
 _HANDED = """SELECT own, size, upload FROM handed_files WHERE digest = %s
     AND NOT EXISTS (SELECT 1 FROM bytes WHERE bytes.digest = handed_files.digest)
     ORDER BY own LIMIT 1{holding}"""
+_OF_ROW = "SELECT digest, size, upload FROM handed_files WHERE own = %s"
 _PIECE = "SELECT key, content FROM pieces WHERE upload = %s AND number = %s"
 
 
@@ -50,6 +51,20 @@ def adopt(connection: Connection, seals: Seals, digest: str, holding: str = "") 
         sql = "DELETE FROM handed_files WHERE own = %s AND digest = %s"
         connection.execute(sql, (own, digest))
         connection.execute("DELETE FROM pieces WHERE upload = %s", (upload,))
+
+
+def handed_with(connection: Connection, seals: Seals, own: int) -> dict[str, int]:
+    """The sizes, by their digests, of the bytes that came with the handed-over row of that number.
+
+    Only whose pieces are the bytes of their digest: whoever has no more than the digest of another
+    one's bytes has no right to them. Raises `OutboxError` as `adopt` does.
+    """
+    rows = connection.execute(_OF_ROW, (own,)).fetchall()
+    return {
+        digest: size
+        for digest, size, upload in rows
+        if _are_they(connection, seals, digest, size, upload)
+    }
 
 
 def _are_they(connection: Connection, seals: Seals, digest: str, size: int, upload: UUID) -> bool:

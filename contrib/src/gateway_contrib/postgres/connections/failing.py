@@ -61,7 +61,11 @@ class Place:
         self._secrets = [
             str(known[name]) for name in ("password", "sslpassword") if known.get(name)
         ]
-        hosts = str(known.get("host") or "localhost").split(",")
+        hosts = []
+        for host in str(known.get("host") or "localhost").split(","):
+            rest, _, name = ("", "", host) if host.startswith(("/", "@")) else host.rpartition("@")
+            hosts.append(name)
+            self._secrets += [rest] if rest else []  # of a password with an @
         ports = str(known.get("port") or "").split(",")
         ports = ports * len(hosts) if len(ports) == 1 else ports  # one is for all hosts
         pairs = zip(hosts, ports, strict=False)

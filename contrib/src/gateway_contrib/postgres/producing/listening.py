@@ -60,11 +60,11 @@ class Listening:
         """
         numbers, self._early = self._early, set()
         while self._heard:
-            payload = self._heard.popleft()
-            if payload == ALL:
+            named = _numbers(self._heard.popleft())
+            if named is None:
                 self._heard.clear()
                 return None
-            numbers.update(int(each) for each in payload.split(",") if each)
+            numbers |= named
         found = numbers & waited.keys()
         if len(numbers) < MOST_EARLY:
             self._early = numbers - found
@@ -96,3 +96,11 @@ class Listening:
             trio.lowlevel.notify_closing(line)
             with suppress(OSError):
                 os.close(line)
+
+
+def _numbers(payload: str) -> set[int] | None:
+    """The numbers that a notice names; None: it may be any, as whoever sent it did not say."""
+    try:
+        return None if payload == ALL else {int(each) for each in payload.split(",") if each}
+    except ValueError:  # every role may send notices
+        return None

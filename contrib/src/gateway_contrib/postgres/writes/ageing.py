@@ -24,18 +24,19 @@ _OLD = """DELETE FROM {table} WHERE ctid = ANY (ARRAY(
 _REQUESTS = _OLD.format(table="requests", column="done_at", before="%s").encode()
 _KEYS = _OLD.format(table="keys", column="ended_at", before="%s").encode()
 _REFS = _OLD.format(table="revisions", column="ended_at", before="%s").encode()
-_QUESTIONS = _OLD.format(
-    table="handed",
-    column="answered_at",
-    before="clock_timestamp() - make_interval(secs => %s) AND kind <> 'submit'",
-).encode()
+_QUESTIONS = """DELETE FROM handed WHERE ctid = ANY (ARRAY(SELECT ctid FROM handed
+    WHERE answered_at < clock_timestamp() - make_interval(secs => %s) AND kind <> 'submit'
+    ORDER BY answered_at LIMIT %s FOR UPDATE SKIP LOCKED))"""
+"""Rows that another transaction holds stay: it may stay open, and the owner waits for none."""
 _HANDED = """WITH looked AS (SELECT answered_at, number, seq FROM handed
         WHERE answered_at < to_timestamp(%(before)s) AND answered_at >= %(at)s::timestamptz
             AND (answered_at, number) > (%(at)s::timestamptz, %(number)s)
         ORDER BY answered_at, number LIMIT %(limit)s),
-    gone AS (DELETE FROM handed h USING looked l WHERE h.number = l.number
-        AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.seq = l.seq)
-        AND NOT EXISTS (SELECT 1 FROM history p WHERE p.seq = l.seq) RETURNING 1)
+    free AS (SELECT h.number FROM handed h JOIN looked l USING (number)
+        WHERE NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.seq = l.seq)
+            AND NOT EXISTS (SELECT 1 FROM history p WHERE p.seq = l.seq)
+        FOR UPDATE OF h SKIP LOCKED),
+    gone AS (DELETE FROM handed h USING free f WHERE h.number = f.number RETURNING 1)
     SELECT answered_at::text, number, (SELECT count(*) FROM gone) FROM looked
     ORDER BY answered_at, number"""
 _FIRST = ("-infinity", 0)
