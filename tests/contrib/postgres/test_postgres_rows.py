@@ -307,20 +307,19 @@ async def test_requests_that_cannot_be_done_yet_hold_back_no_other(shared):
 
 
 async def test_an_account_s_many_cancellations_hold_back_no_other_account(shared):
-    """Whoever may send as one account may cancel its messages as often as they like."""
+    """Whoever may send as one account may cancel as many of its messages as they like."""
     later = '{"not_before": 4000000000, "deadline": 4100000000}'
     sql = f"SELECT send(%s, 'later', 'x', '{later}') FROM generate_series(1, %s)"  # noqa: S608 - constants
     async with shared.owner(instances=("bot", "other")):
-        many = [name for (name,) in bind(shared, sql, "bot", 100)]
+        many = [name for (name,) in bind(shared, sql, "bot", 1_000)]
         ((one,),) = bind(shared, sql, "other", 1)
         taken = "SELECT 1 FROM handed WHERE answered_at IS NOT NULL"
-        await until(lambda: len(bind(shared, taken)) == 101)
-        again = "SELECT cancel(id) FROM unnest(%s::uuid[]) id, generate_series(1, 30)"
-        bind(shared, again, many)
+        await until(lambda: len(bind(shared, taken)) == 1_001)
+        bind(shared, "SELECT cancel(id) FROM unnest(%s::uuid[]) id", many)
         bind(shared, "SELECT cancel(%s)", one)
         await until(lambda: "ended" == status(shared, one)["state"])
         ((left,),) = bind(shared, "SELECT count(*) FROM requests WHERE done_at IS NULL")
-        assert left > 1_000
+        assert left > 100
 
 
 async def test_a_number_of_another_table_is_none(shared):

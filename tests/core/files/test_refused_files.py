@@ -13,6 +13,9 @@ REFUSED = Verdict(
     files_refused=True,
     raw="wrong file identifier",
 )
+BAD_FORMAT = Verdict(
+    error_class=ErrorClass.NON_RETRYABLE, reason=Reason.BAD_FORMAT, transform="plain"
+)
 LOST = "files refused: wrong file identifier"
 FILE = File(b"one", name="1")
 
@@ -172,6 +175,31 @@ async def test_a_kill_between_loses_neither_the_text_nor_what_is_said_of_its_fil
     )
     [made] = channel.made
     assert (["a cat"], (), "7") == (channel.texts("room"), made.attempt.files, made.attempt.reply)
+
+
+async def test_a_kill_after_another_change_of_the_text_does_not_forget_its_file(autojump_clock):
+    outbox = MemoryOutbox()
+    down = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.UNREACHABLE)
+    verdicts = iter([REFUSED, BAD_FORMAT])
+
+    async def refused_and_down(attempt):
+        await failing(next(verdicts, down))(attempt)
+
+    with trio.move_on_after(5):
+        async with open_test_gateway(
+            FakeChannel(script=refused_and_down), outbox=outbox
+        ) as gateway:
+            ticket = await gateway.enqueue(
+                "bot", "room", "a cat", files=[FILE], on_file_error="send_text"
+            )
+            await ticket.receipt()
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(60)
+        receipt = (await gateway.status(ticket.id)).receipt
+    assert {"plain", "without_files"} == set(receipt.transforms)
+    assert {"plain", LOST} == set(receipt.degradations)
+    assert ["a cat"] == channel.texts("room")
 
 
 async def test_another_word_is_refused(opened, autojump_clock):

@@ -23,6 +23,7 @@ from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.growing.growth import BROKEN_OFF, WHOLE, Growth
+from gateway_core.deliveries.step_files import FILES_REFUSED
 from gateway_core.deliveries.steps import (
     ARRIVED,
     Step,
@@ -363,6 +364,10 @@ class Delivery:
         assert self.steps is not None  # noqa: S101 - one of them is `step`
         if step.kind == "edit" and step.doubtful and len(parts) > 1:
             self.possible_duplicate = True  # the old text may land late, beside what is appended
+        told = step.part.degraded if step.part is not None else ()
+        refused = tuple(words for words in told if words.startswith(FILES_REFUSED))
+        if refused:  # the next process run knows of that by the parts alone
+            parts = [attrs.evolve(part, degraded=(*part.degraded, *refused)) for part in parts]
         at, serial = self.steps.index(step), max(s.serial for s in self.steps) + 1
         self.steps[at : at + 1] = step.divided(parts, mode, serial)
         self.degradations += (mode,)
