@@ -162,3 +162,12 @@ def test_the_rest_of_a_line_is_not_written_for_each_of_its_parts(monkeypatch):
     parts = plan(parse("[" * size), RENDERINGS["discord"], limit=LIMIT)
     assert size // (LIMIT // 2) == len(parts)
     assert size <= sum(counted) <= 30 * size
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(1000, 255), (500, 540)])
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_empty_cells_that_a_parser_adds_are_not_sent(channel, columns, rows):
+    """Rows of one cell each; the parser adds 250,000, and after some more it adds none."""
+    source = "|a" * columns + "\n" + "|-" * columns + "\n" + "|b\n" * rows
+    sizes = channel(Send(text=source, instance_id="i", external_room_id="1"))
+    assert sum(sizes) <= 2 * len(source)

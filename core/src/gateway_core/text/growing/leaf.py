@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
-import pyromark
-
 from gateway_core.text.reading.canvas import SURROGATE
+from gateway_core.text.reading.events import events_of
 
-_OPTIONS: Final = pyromark.Options
-_MARKDOWN: Final = pyromark.Markdown(
-    options=_OPTIONS.ENABLE_TABLES | _OPTIONS.ENABLE_STRIKETHROUGH | _OPTIONS.ENABLE_TASKLISTS
-)
 _CONTAINERS: Final = frozenset(("Item", "List", "BlockQuote"))
 _SPANS: Final = frozenset(("Emphasis", "Strong", "Strikethrough", "Link", "Image"))
 _WORDS: Final = frozenset(("Paragraph", "Heading"))
+_CELLS: Final = ({"Start": "TableCell"}, {"End": "TableCell"})
+"""Events that say nothing here, and that a table of short rows has thousands of."""
 
 Told: TypeAlias = tuple[str | dict[str, Any], dict[str, int]]
 """An event as the parser gives it."""
@@ -49,8 +46,7 @@ def last_leaf(source: str) -> Leaf:
     except UnicodeEncodeError:
         source = SURROGATE.sub("\ufffd", source)
         octets = source.encode()
-    events: Iterable[Any] = _MARKDOWN.events_with_range(source)
-    leaf = _in_octets([*events])
+    leaf = _in_octets([told for told in events_of(source) if told[0] not in _CELLS])
     return leaf if len(octets) == len(source) else _in_characters(leaf, octets)
 
 

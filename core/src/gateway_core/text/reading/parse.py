@@ -11,12 +11,12 @@ import re
 from typing import Final
 
 import attrs
-import pyromark
 
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.links import bare_addresses
 from gateway_core.text.reading.builder import Builder
 from gateway_core.text.reading.canvas import CLEANED, SURROGATE, is_clean
+from gateway_core.text.reading.events import events_of
 from gateway_core.text.reading.excerpt import Excerpt
 from gateway_core.text.reading.spoilers import BAR, hidden
 
@@ -25,10 +25,6 @@ _LINK: Final = Style.LINK
 _VERBATIM: Final = (Style.LINK, Style.CODE)
 _SOLID: Final = (Kind.CODE, Kind.TABLE)
 
-_OPTIONS: Final = pyromark.Options
-_MARKDOWN: Final = pyromark.Markdown(
-    options=_OPTIONS.ENABLE_TABLES | _OPTIONS.ENABLE_STRIKETHROUGH | _OPTIONS.ENABLE_TASKLISTS
-)
 _PROSE: Final = re.compile(r"[^\W\d_](?:[^\W_]|[,.!?'()%/+=;-]|\x20(?!\Z))*+")
 
 
@@ -59,7 +55,7 @@ def read(source: str) -> Document:
         octets = source.encode()
     clean = is_clean(octets)
     builder = Builder(clean=clean)
-    builder.read(_MARKDOWN.events_with_range(source))
+    builder.read(events_of(source))
     document = builder.document(source)
     if not document.text or document.text.isspace():
         return _as_it_is(source)
