@@ -25,14 +25,16 @@ _ADDRESS: Final = re.compile(
 )
 _INFO: Final = re.compile(rb"(?:```|~~~)[^\n]*+")
 _ENTITY: Final = re.compile(rb"&#?\w*+;")
+_BOX: Final = re.compile(rb"\[[xX]\]")
 _NUMBER: Final = re.compile(rb"(?<!\d)\d++[.)]")
+"""Text or an item's marker, which shows one character at least: another number, or a box."""
 _DELIMITER: Final = re.compile(rb"-[ \t]*+\||\|[ \t]*+:?-|:[ \t]*+\|")
 
 
 def letters(source: str, *, markdown: bool) -> int:
     """A lower bound for the number of visible characters of the text, without white space.
 
-    For most texts it is the number of letters and digits.
+    For most texts it is the number of letters and digits; a number before a full stop is one.
     """
     octets = source.encode("utf-8", "surrogatepass")
     return len((_without_markup(octets) if markdown else octets).translate(None, _REST))
@@ -55,7 +57,7 @@ def _without_markup(octets: bytes) -> bytes:
         octets = _ADDRESS.sub(_emptied, octets)
     if b"&" in octets:
         octets = _ENTITY.sub(_emptied, octets)
-    octets = _NUMBER.sub(b"", octets)
+    octets = _NUMBER.sub(b"1", _BOX.sub(_emptied, octets))
     if b"|" in octets and _DELIMITER.search(octets):
         octets = b"".join(map(_first_cell, octets.split(b"\n")))
     return octets
