@@ -105,6 +105,11 @@ class Faulty(FakeChannel):
         answer = await super().send(attempt)
         return Answer(message_id="1") if self.has("one id for all") else answer
 
+    @hookimpl
+    async def edit(self, attempt):
+        answer = await super().edit(attempt)
+        return Answer(message_id="edit-1") if self.has("the edit's own id") else answer
+
 
 class Contract(ChannelContract):
     """Not collected: its tests are called."""
@@ -139,6 +144,7 @@ def outcome_of(fault, name, *more):
 
 
 PLAN = ("as_asked", "plain")
+EDITED = "test_a_message_is_sent_edited_and_taken_back"
 PURE = [
     ("thawed", "test_its_settings_are_of_its_type", ()),
     ("leaks", "test_no_secret_prints", ()),
@@ -157,6 +163,7 @@ AWAITING = [
     ("one id for all", "test_each_part_has_an_id_of_its_own"),
     ("sends twice", "test_a_repeated_key_is_one_message_where_the_traits_say_so"),
     ("holds on", "test_a_cancelled_attempt_ends_there"),
+    ("the edit's own id", EDITED),
 ]
 
 
@@ -177,7 +184,14 @@ async def test_the_contract_notices_at_the_platform(fault, name, autojump_clock)
         await outcome_of(fault, name, autojump_clock)
 
 
-@pytest.mark.parametrize("name", [AWAITING[0][1], AWAITING[2][1]])
+async def test_a_platform_that_gives_edited_messages_new_ids_may_say_so(
+    autojump_clock, monkeypatch
+):
+    monkeypatch.setattr(Contract, "edits_give_new_ids", True)
+    await outcome_of("the edit's own id", EDITED, autojump_clock)
+
+
+@pytest.mark.parametrize("name", [AWAITING[0][1], AWAITING[2][1], EDITED])
 async def test_the_contract_has_nothing_against_it_at_the_platform(name, autojump_clock):
     await outcome_of("", name, autojump_clock)
 

@@ -451,6 +451,10 @@ async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer
     `attempt.extra` has the platform's own fields for it. An empty mapping: remove the message's
     fields, even if the platform keeps fields that a request does not name. None: nothing is known
     about its fields. Must be safe to repeat. An adapter without this hook says so in its traits.
+
+    The answer's `message_id` replaces the message's id in its ref, and later edits and the deletion
+    go to that id. Return `attempt.message_id`, or leave it empty to keep the id. Never return the
+    id that the platform gives to the edit itself.
     """
 
 

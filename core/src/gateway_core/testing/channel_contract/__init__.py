@@ -30,11 +30,12 @@ from gateway_core.testing.channel_contract.pure import PureContract
 class ChannelContract(PureContract, AwaitingContract, FilesContract, PollsContract, FieldsContract):
     """Tests of what every adapter must do. Each test opens the platform anew and sends little.
 
-    channel   the name of the entry point
-    adapter   the module, or the object, with the hookimpls
-    room      a room on the platform of these tests
-    event     an event of the platform: somebody's message in that room; None: the adapter has no
-              `address`
+    channel             the name of the entry point
+    adapter             the module, or the object, with the hookimpls
+    room                a room on the platform of these tests
+    event               an event of the platform: somebody's message in that room; None: the adapter
+                        has no `address`
+    edits_give_new_ids  whether the platform gives an edited message another id
     """
 
 

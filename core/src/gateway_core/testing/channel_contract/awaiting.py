@@ -10,6 +10,7 @@ import attrs
 import pytest
 import trio
 
+from gateway_core.contract.envelopes import MessageRef
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
 from gateway_core.plugins.front import ChannelHooks
@@ -34,13 +35,24 @@ class AwaitingContract(Making):
         async with self._gateway() as gateway:
             receipt = await gateway.send("contract", self.room, "first", ttl=600)
             ref = receipt.ref
-            assert ref is not None
+            assert ref is not None, "the receipt of a message has no ref"
             if hooks.traits.edit:
-                receipt = await gateway.edit(ref, "second", ttl=600)
-                assert receipt.ref is not None
-                assert 1 == receipt.ref.revision
+                receipt = await gateway.edit(ref, "other", ttl=600)
+                assert receipt.ref is not None, "the receipt of an edit has no ref"
+                assert 1 == receipt.ref.revision, "the ref of an edited message has its revision"
+                self._check_ids(ref, receipt.ref)
             if hooks.traits.delete:
-                assert (await gateway.delete(ref, ttl=600)).delivered
+                receipt = await gateway.delete(ref, ttl=600)
+                assert receipt.delivered, f"the deletion ended {receipt.disposition}"
+
+    def _check_ids(self, sent: MessageRef, edited: MessageRef) -> None:
+        for before, after in zip(sent.parts, edited.parts, strict=False):
+            assert before.message_id == after.message_id or self.edits_give_new_ids, (
+                f"`edit` answers message_id={after.message_id!r} for the message"
+                f" {before.message_id!r}, so the next edit and the deletion would go to"
+                f" {after.message_id!r}: answer attempt.message_id, or none. If the platform gives"
+                " an edited message a new id, set `edits_give_new_ids` in the class of these tests"
+            )
 
     async def test_each_part_has_an_id_of_its_own(self, long_text: str, clock: object) -> None:
         """Otherwise an edit would change another message."""

@@ -31,6 +31,7 @@ class Making:
     adapter: Any
     room: ClassVar[str]
     event: ClassVar[Any] = None
+    edits_give_new_ids: ClassVar[bool] = False
 
     def settings(self) -> Any:
         """Settings of an account that the platform of these tests knows."""
