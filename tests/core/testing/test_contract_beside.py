@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 import attrs
 import pytest
@@ -47,7 +48,7 @@ class Wired:
 
     @hookimpl
     def traits(self):
-        return Traits(polls=True, delete=False)
+        return Traits(polls=True)
 
     @hookimpl
     def validate(self, envelope):
@@ -55,6 +56,8 @@ class Wired:
             return [Problem("poll", "is none of ours")]
         if self.fault == "needs a text" and isinstance(envelope, Edit) and envelope.only_buttons:
             return [Problem("text", "is empty")]
+        if self.fault == "refuses replies" and getattr(envelope, "reply_to", None):
+            return [Problem("reply_to", "is none of ours")]
         return []
 
     @hookimpl
@@ -108,11 +111,17 @@ class Wired:
     @hookimpl
     async def send(self, session, attempt):
         self.sent += 1
+        if self.fault == "knows its rooms" and attempt.room != "r":
+            raise KeyError(attempt.room)
         if self.fault == "asks for a pause" and attempt.number < 3:
             raise BlockingIOError
         if self.fault == "fails with files" and attempt.files:
             raise ValueError("no files")
-        fields = {**attempt.payload, **(attempt.extra or {})}
+        if self.fault == "truncates":
+            attempt = attrs.evolve(
+                attempt, part=Part(payload={"text": attempt.payload["text"][:9]})
+            )
+        fields = {**attempt.payload, **(attempt.extra or {}), **self.place_of(attempt)}
         if self.fault == "drops the poll":
             fields.pop("poll", None)
         if self.fault == "drops fields":
@@ -126,7 +135,12 @@ class Wired:
         ids = ids[:1] if self.fault == "one id for two" else ids
         body = await self.form(fields, files) if files else {"json": fields}
         await session.request("POST", "/send", **body)
-        return Answer(message_id=str(self.sent), files=ids)
+        return Answer(message_id=f"id/{self.sent}", files=ids)
+
+    def place_of(self, attempt):
+        place = {"to": attempt.room, "in": attempt.thread, "re": attempt.reply}
+        dropped = {"another room": "to", "drops threads": "in", "drops replies": "re"}
+        return {**place, dropped.get(self.fault, "else"): "another"}
 
     async def form(self, fields, files):
         form, whole = [FormField("fields", json.dumps(fields))], b""
@@ -155,8 +169,19 @@ class Wired:
         if files and self.fault == "keeps its files":
             raise NotImplementedError
         body = await self.form(fields, files) if files else {"json": fields}
-        await session.request("POST", "/edit", **body)
+        if self.fault == "truncates edits":
+            body = {"json": {"text": fields["text"][:9]}}
+        named = "" if self.fault == "edits another" else attempt.message_id
+        await session.request("POST", f"/edit/{quote(named, safe='')}", **body)
         return Answer(message_id=attempt.message_id)
+
+    @hookimpl
+    async def delete(self, session, attempt):
+        if self.fault == "deletes nothing":
+            return Answer()
+        named = "" if self.fault == "deletes another" else attempt.message_id
+        await session.request("POST", f"/delete/{quote(named, safe='')}")
+        return Answer()
 
 
 async def platform(scope, receive, send):
@@ -206,7 +231,34 @@ LAST = "test_a_poll_is_the_last_part_where_the_traits_say_so"
 SAID = "test_all_that_a_poll_says_is_in_its_part"
 OUT = "test_a_poll_goes_out"
 FIELDS = "test_the_fields_of_a_message_go_out_or_are_refused"
+PLACE = "test_a_message_goes_to_its_room_thread_and_reply_or_is_refused"
+TEXT = "test_a_text_goes_out_whole"
+NEW_TEXT = "test_an_edit_goes_out_whole_and_names_its_message"
+GONE = "test_a_deletion_names_its_message"
 FAULTS = {
+    "another room": (PLACE, "'contractroom' of `attempt.room` is in no request: pass on in `send`"),
+    "drops threads": (
+        PLACE,
+        "'contractid' of `attempt.thread` is in no request: pass on in `send`",
+    ),
+    "drops replies": (
+        PLACE,
+        "'contractid' of `attempt.reply` is in no request: .* `validate` what",
+    ),
+    "truncates": (TEXT, "'contractsent0end' of the payload of a text is in no request: pass on in"),
+    "truncates edits": (
+        NEW_TEXT,
+        "'contractedited0end' of the payload of an edit is in no request",
+    ),
+    "edits another": (
+        NEW_TEXT,
+        "no request of `edit` names the message 'id/1': take `attempt.mess",
+    ),
+    "deletes another": (GONE, "no request of `delete` names the message 'id/1': take `attempt.m"),
+    "deletes nothing": (
+        GONE,
+        "no request of `delete` names the message 'id/1': .* delete=False in",
+    ),
     "drops files": (FILES, "never read: send what `attempt.files` has, or name no files in"),
     "drops the second file": (FILES, "of 'contract\"1.txt' were never read"),
     "reads and drops files": (FILES, "were read, and are not whole in any request"),
@@ -241,8 +293,20 @@ async def test_the_contract_says_what_is_lost(fault, autojump_clock):
         await outcome_of(fault, test)
 
 
-@pytest.mark.parametrize("fault", ["", "needs a text", "asks for a pause", "keeps its files"])
-@pytest.mark.parametrize("test", [FILES, EDITED, LAST, SAID, OUT, FIELDS])
+IN_ORDER = [
+    "",
+    "needs a text",
+    "asks for a pause",
+    "keeps its files",
+    "refuses replies",
+    "knows its rooms",
+]
+
+
+@pytest.mark.parametrize("fault", IN_ORDER)
+@pytest.mark.parametrize(
+    "test", [FILES, EDITED, LAST, SAID, OUT, FIELDS, PLACE, TEXT, NEW_TEXT, GONE]
+)
 async def test_the_contract_has_nothing_against_it(fault, test, autojump_clock):
     """One that loses nothing, one that refuses what it cannot do, and one that is slow."""
     await outcome_of(fault, test)

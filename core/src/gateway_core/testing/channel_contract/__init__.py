@@ -25,9 +25,12 @@ from gateway_core.testing.channel_contract.files import FilesContract
 from gateway_core.testing.channel_contract.making import ALONE
 from gateway_core.testing.channel_contract.polls import PollsContract
 from gateway_core.testing.channel_contract.pure import PureContract
+from gateway_core.testing.channel_contract.whole import WholeContract
 
 
-class ChannelContract(PureContract, AwaitingContract, FilesContract, PollsContract, FieldsContract):
+class ChannelContract(
+    PureContract, AwaitingContract, WholeContract, FilesContract, PollsContract, FieldsContract
+):
     """Tests of what every adapter must do. Each test opens the platform anew and sends little.
 
     channel             the name of the entry point

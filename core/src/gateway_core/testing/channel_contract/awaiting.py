@@ -37,13 +37,13 @@ class AwaitingContract(Making):
             ref = receipt.ref
             assert ref is not None, "the receipt of a message has no ref"
             if hooks.traits.edit:
-                receipt = await gateway.edit(ref, "other", ttl=600)
-                assert receipt.ref is not None, "the receipt of an edit has no ref"
-                assert 1 == receipt.ref.revision, "the ref of an edited message has its revision"
-                self._check_ids(ref, receipt.ref)
+                edited = (await gateway.edit(ref, "other", ttl=600)).ref
+                assert edited is not None, "the receipt of an edit has no ref"
+                assert 1 == edited.revision, "the ref of an edited message has its revision"
+                self._check_ids(ref, edited)
             if hooks.traits.delete:
-                receipt = await gateway.delete(ref, ttl=600)
-                assert receipt.delivered, f"the deletion ended {receipt.disposition}"
+                gone = await gateway.delete(ref, ttl=600)
+                assert gone.delivered, f"the deletion ended {gone.disposition}"
 
     def _check_ids(self, sent: MessageRef, edited: MessageRef) -> None:
         for before, after in zip(sent.parts, edited.parts, strict=False):

@@ -92,6 +92,12 @@ class Making:
             pytest.skip("the channel has no edits")
 
     @pytest.fixture
+    def deleting(self, hooks: ChannelHooks) -> None:
+        """Skips the test unless messages can be deleted."""
+        if not hooks.traits.delete:
+            pytest.skip("the channel has no deletions")
+
+    @pytest.fixture
     def probing(self, hooks: ChannelHooks) -> None:
         """Skips the test unless the adapter has `probe`."""
         if "probe" not in hooks.can:

@@ -7,9 +7,11 @@ A receipt with `delivered` means that everything in the envelope was sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 import attrs
 import pytest
@@ -41,6 +43,11 @@ class Wire:
     def has(self, words: str | bytes) -> bool:
         """Whether the words are in a request."""
         return (words if isinstance(words, bytes) else words.encode()) in self.sent
+
+    def says(self, words: str, *, since: int = 0) -> bool:
+        """Whether the words are in a request, plain or percent-encoded, from this byte on."""
+        sent = bytes(self.sent[since:])
+        return words.encode() in sent or words.encode() in unquote_to_bytes(sent)
 
 
 class Unsupported(Exception):
@@ -78,15 +85,27 @@ class Trial:
                 await trio.sleep(verdict.retry_after or 1.0)
         raise AssertionError("one of these returns or raises")
 
-    def check_out(self, words: Sequence[str], where: str, hook: str) -> None:
+    def check_out(self, words: Sequence[str], where: str, hook: str, *, since: int = 0) -> None:
         """Fails unless all of the words are in requests."""
-        if not self.wire.requests:
-            pytest.skip("nothing goes through gateway_core.http, so nobody sees what went out")
+        self._check_wire()
         for each in words:
-            assert self.wire.has(each), (
+            assert self.wire.says(each, since=since), (
                 f"{each!r} of {where} is in no request: pass on in `{hook}` all that it has, or"
                 " refuse in `validate` what you do not"
             )
+
+    def check_message(self, message_id: str, hook: str, *, since: int) -> None:
+        """Fails unless requests name the message; its id may be made of several, as `room:7`."""
+        self._check_wire()
+        ids = re.findall(r"[\w.-]+", message_id)
+        assert all(self.wire.says(each, since=since) for each in ids), (
+            f"no request of `{hook}` names the message {message_id!r}: take `attempt.message_id`,"
+            f" or say {hook}=False in `traits`"
+        )
+
+    def _check_wire(self) -> None:
+        if not self.wire.requests:
+            pytest.skip("nothing goes through gateway_core.http, so nobody sees what went out")
 
 
 @contextmanager

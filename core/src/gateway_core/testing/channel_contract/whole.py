@@ -1,0 +1,120 @@
+"""Tests that a request has all that an attempt has: its room, its thread, its reply, its text."""
+
+# ruff: noqa: ARG002 - these are tests, shipped to authors; a clock is asked for by name
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+import pytest
+
+from gateway_core.contract.envelopes import Part
+from gateway_core.contract.instances import Instance
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.testing.channel_contract.making import Making, texts_in
+from gateway_core.testing.channel_contract.wire import Trial
+
+ROOMS = ("contractroom", "7654321", "1100000000000000078")
+"""Rooms that would be seen in a request, if the channel has rooms of such a form."""
+
+IDS = ("contractid", "7654322", "1700000000.765432", "1100000000000000079")
+"""Ids of messages and threads, likewise."""
+
+
+class WholeContract(Making):
+    """Tests of what `send`, `edit` and `delete` put into their requests."""
+
+    async def test_a_message_goes_to_its_room_thread_and_reply_or_is_refused(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """`send` uses the attempt's room, thread and reply; `validate` refuses what it cannot."""
+        part = self._part(hooks, instance)
+        async with self._trying(hooks, instance) as trial:
+            sent = await trial.make(self._attempt("send", part=part), "a message")
+            ids = [*IDS, *([sent.message_id] if sent.message_id else [])]
+            await self._check_named(trial, part, "room", "external_room_id", [*ROOMS, self.room])
+            await self._check_named(trial, part, "thread", "thread_id", ids)
+            await self._check_named(trial, part, "reply", "reply_to", ids)
+
+    async def test_a_text_goes_out_whole(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """Each word of each part is in a request."""
+        async with self._trying(hooks, instance) as trial:
+            for number, part in enumerate(self._long_plan(hooks, instance, "sent")):
+                attempt = self._attempt("send", part=part)
+                key = f"{attempt.key[:-1]}{number}"
+                await trial.make(attrs.evolve(attempt, key=key), "a part of a text")
+                trial.check_out(_words_in(part), "the payload of a text", "send")
+
+    @pytest.mark.usefixtures("editing")
+    async def test_an_edit_goes_out_whole_and_names_its_message(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """Each word of the new text is in a request, and so is the message's id."""
+        part = self._long_plan(hooks, instance, "edited")[0]
+        async with self._trying(hooks, instance) as trial:
+            message_id = await self._sent(trial)
+            attempt = self._attempt("edit", part=part)
+            before = len(trial.wire.sent)
+            await trial.make(attrs.evolve(attempt, message_id=message_id), "an edit")
+            trial.check_out(_words_in(part), "the payload of an edit", "edit", since=before)
+            trial.check_message(message_id, "edit", since=before)
+
+    @pytest.mark.usefixtures("deleting")
+    async def test_a_deletion_names_its_message(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """The message's id is in a request of `delete`."""
+        async with self._trying(hooks, instance) as trial:
+            message_id = await self._sent(trial)
+            attempt = attrs.evolve(self._attempt("delete"), message_id=message_id)
+            before = len(trial.wire.sent)
+            await trial.make(attempt, "a deletion")
+            trial.check_message(message_id, "delete", since=before)
+
+    async def _sent(self, trial: Trial) -> str:
+        part = self._part(trial.hooks, trial.instance)
+        sent = await trial.make(self._attempt("send", part=part), "a message")
+        if not sent.message_id:
+            pytest.skip("the channel's messages have no ids")
+        return sent.message_id
+
+    async def _check_named(
+        self, trial: Trial, part: Part, field: str, of_envelope: str, markers: Iterable[str]
+    ) -> None:
+        """Fails if the first of the markers that the channel takes is in no request of `send`.
+
+        The platform need not know such a room or message. Its refusal shows the marker as well.
+        """
+        for marker in markers:
+            asked: dict[str, Any] = {of_envelope: marker}
+            given: dict[str, Any] = {field: marker}
+            send = attrs.evolve(self._send("hello"), **asked)
+            if trial.hooks.validate(trial.instance, send):
+                continue
+            before = len(trial.wire.sent)
+            attempt = attrs.evolve(self._attempt("send", part=part), **given)
+            try:
+                await trial.make(attempt, "a message")
+            except Exception:  # noqa: BLE001 - refused, or not to be reached
+                if trial.wire.says(marker, since=before):
+                    return
+                continue
+            trial.check_out([marker], f"`attempt.{field}`", "send", since=before)
+            return
+
+    def _long_plan(self, hooks: ChannelHooks, instance: Instance, word: str) -> list[Part]:
+        """The plan of a text of many words, or of few if the channel takes no longer text."""
+        for count in (300, 5):
+            text = " ".join(f"contract{word}{number}end" for number in range(count))
+            if not hooks.validate(instance, self._send(text)):
+                return list(hooks.chunk(instance, self._send(text), "as_asked"))
+        pytest.skip("`validate` refuses a text of five words")
+
+
+def _words_in(part: Part) -> list[str]:
+    found = (word for text in texts_in(part.payload) for word in text.split())
+    return [word for word in found if word.startswith("contract") and word.isalnum()]
