@@ -403,6 +403,37 @@ def test_a_required_hook_that_is_missing_is_told():
     assert ["Silent: required hook settings_type is missing"] == faults(("post", Silent()))
 
 
+def test_an_adapter_without_send_is_told_so_and_not_taken_for_a_policy():
+    class Mute:
+        GATEWAY_CONTRACT = 1
+
+        @hookimpl
+        def settings_type(self):
+            return dict
+
+        @hookimpl
+        async def edit(self):
+            return Answer()
+
+    class Unmarked(Adapter):
+        async def send(self):
+            return Answer()
+
+    missing = "required hook send is missing"
+    assert [f"Mute: {missing}"] == faults(("post", Mute()))
+    unmarked = f"Unmarked: {missing} (it is there, without @hookimpl)"
+    assert [unmarked] == faults(("post", Unmarked()))
+
+
+def test_settings_without_their_mark_are_told():
+    class Unmarked(Adapter):
+        def settings_type(self):
+            return dict
+
+    text = "Unmarked: required hook settings_type is missing (it is there, without @hookimpl)"
+    assert [text] == faults(("post", Unmarked()))
+
+
 def test_an_installed_adapter_that_cannot_send_is_told(install):
     install("mute", {"mute_hooks": "GATEWAY_CONTRACT = 1"}, gateway_plugin=["mute = mute_hooks"])
     with pytest.raises(PluginError) as caught:

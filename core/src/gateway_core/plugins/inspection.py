@@ -28,6 +28,7 @@ OBSERVERS = frozenset(
 )
 ONE_BY_ONE = OBSERVERS | {"admit"}
 REQUIRED = ("settings_type", "send")
+UNMARKED = " (it is there, without @hookimpl)"
 SPECS: Mapping[str, Any] = {
     name: function
     for name, function in vars(hookspecs).items()
@@ -78,9 +79,14 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
     if plugin.adapter and plugin.channel is None:
         problems.append(Problem(plugin.label, 'an adapter must be given as ("channel", plugin)'))
     if plugin.adapter:
-        missing = [hook for hook in REQUIRED if hook not in impls]
-        problems += [Problem(plugin.label, f"required hook {h} is missing") for h in missing]
+        missing = [_missing(plugin, hook) for hook in REQUIRED if hook not in impls]
+        problems += [Problem(plugin.label, text) for text in missing]
     return problems
+
+
+def _missing(plugin: Plugin, hook: str) -> str:
+    unmarked = callable(getattr(plugin.module, hook, None))
+    return f"required hook {hook} is missing{UNMARKED if unmarked else ''}"
 
 
 def has_hook(module: object, name: str) -> bool:

@@ -124,7 +124,10 @@ def _installed() -> list[EntryPoint]:
 
 
 def given(plugins: Sequence[Given]) -> list[Plugin]:
-    """The plugins given in code; a plugin with the hook `send` is an adapter for its channel."""
+    """The plugins given in code.
+
+    A plugin with the hook `send`, or with settings for its channel, is the channel's adapter.
+    """
     if not isinstance(plugins, list | tuple):
         raise TypeError(f"`plugins` must be a list of plugins, not {plugins!r}")
     found = []
@@ -134,7 +137,8 @@ def given(plugins: Sequence[Given]) -> list[Plugin]:
             text = f"a plugin must be a module or an object, not the text {module!r}: import it"
             raise TypeError(f"{text} (installed plugins need not be given)")
         name = getattr(module, "__name__", None) or type(module).__name__
-        found.append(Plugin(name, module, channel, has_hook(module, "send")))
+        adapts = channel is not None and has_hook(module, "settings_type")
+        found.append(Plugin(name, module, channel, adapts or has_hook(module, "send")))
     return found
 
 
