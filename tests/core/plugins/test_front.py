@@ -54,7 +54,7 @@ RECEIPT = Receipt(
     external_room_id="r",
     disposition=Disposition.DELIVERED,
 )
-VERDICT = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.PLATFORM_ERROR)
+VERDICT = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.PLATFORM_ERROR, raw="busy")
 
 
 class Word(str):
@@ -805,8 +805,36 @@ def test_the_adapter_says_what_an_error_means():
     assert VERDICT is hooks.classify_error(INSTANCE, ATTEMPT, ValueError())
 
 
+def test_a_verdict_without_words_has_the_error_s_own():
+    hooks = bound(classify_error=answers(attrs.evolve(VERDICT, raw="")))
+    error = ValueError("no, says s3cret-token")
+    instance = attrs.evolve(INSTANCE, settings=[Secret("s3cret-token")])
+    said = hooks.classify_error(instance, ATTEMPT, error)
+    assert said.raw.startswith("ValueError: no, says ")
+    assert "s3cret-token" not in said.raw
+    assert attrs.evolve(said, raw="busy") == VERDICT
+
+
+def test_a_verdict_without_words_that_is_not_core_s_is_no_failure():
+    mine = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNCLASSIFIED)
+    hooks, error = bound(classify_error=answers(mine)), ValueError("a new one")
+    hooks.failed(INSTANCE, ATTEMPT, error, hooks.classify_error(INSTANCE, ATTEMPT, error))
+    assert {} == hooks.failures
+
+
+def test_the_words_of_several_errors_are_all_in_core_s_verdict():
+    several = ExceptionGroup("two", [OSError("broken"), ExceptionGroup("one", [ValueError("x")])])
+    said = bound().classify_error(INSTANCE, ATTEMPT, several)
+    assert said.raw == (
+        "ExceptionGroup: two (2 sub-exceptions): OSError: broken; ExceptionGroup: one"
+        " (1 sub-exception)"
+    )
+    many = ExceptionGroup("many", [OSError(f"{number}") for number in range(10_000)])
+    assert bound().classify_error(INSTANCE, ATTEMPT, many).raw.endswith("OSError: 9; …")
+
+
 def test_a_policy_s_verdict_wins():
-    mine = Verdict(error_class=ErrorClass.FATAL, reason=Reason.FORBIDDEN)
+    mine = Verdict(error_class=ErrorClass.FATAL, reason=Reason.FORBIDDEN, raw="barred")
     hooks = bound(policy(classify_error=answers(mine)), classify_error=answers(VERDICT))
     assert mine is hooks.classify_error(INSTANCE, ATTEMPT, ValueError())
 

@@ -27,6 +27,8 @@ SHORTEST = 0.001
 UNSENDABLE = "has a lone surrogate or NUL"
 SHOWN = 200
 """Most characters of a wrong value that an error shows."""
+SHOWN_OF_GROUP = 10
+"""Most errors of a group whose words are shown."""
 DEEPEST = 32
 """Most levels of a table."""
 MANY = 10_000
@@ -93,6 +95,15 @@ def shown(value: object) -> str:
 
 
 def words_of(error: BaseException) -> str:
+    """The error's class and words; of a group, also those of the first errors in it."""
+    if not isinstance(error, BaseExceptionGroup):
+        return _own_words(error)
+    inner = [_own_words(each) for each in error.exceptions[:SHOWN_OF_GROUP]]
+    more = ["…"] if len(error.exceptions) > SHOWN_OF_GROUP else []
+    return f"{_own_words(error)}: {'; '.join([*inner, *more])}"
+
+
+def _own_words(error: BaseException) -> str:
     """The error's class and words; only its class if somebody's `__str__` raises."""
     kind = type(error).__name__
     try:

@@ -132,7 +132,8 @@ class Verdict:
     buckets      what the error says about the platform's buckets
     transform    what to change before the next attempt; None: nothing
     moved_to     the room's new id, with reason `room_moved`
-    raw          the platform's own words, redacted and cut to 500 characters
+    raw          the platform's own words, redacted and cut to 500 characters; empty: the words of
+                 the error
     files_refused  with a final verdict: the platform refused the message's files, and may still
                    accept its text without them, as `on_file_error="send_text"` asks
 

@@ -409,7 +409,10 @@ class ChannelHooks(GuardedHooks):
             raise
 
     def classify_error(self, instance: Instance, attempt: Attempt, error: Exception) -> Verdict:
-        """What the error means; if the hook fails, core's own answer."""
+        """What the error means, in the error's own words if the hook gives none.
+
+        If the hook fails, core's own answer.
+        """
         if isinstance(error, HookContractError):
             return _broken(error)
         kwargs = {"instance": instance, "attempt": attempt, "error": error}
@@ -425,7 +428,7 @@ class ChannelHooks(GuardedHooks):
             self._note("classify_error", self.adapter, f"answered with an unusable value: {fault}")
         if self.share != WHOLE and verdict.buckets:
             verdict = attrs.evolve(verdict, buckets=self._shared(verdict.buckets))
-        raw = hidden(verdict.raw, instance) if verdict.raw else ""
+        raw = hidden(verdict.raw or defaults.classify_error(error).raw, instance)
         return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict
 
     # -- reported
@@ -436,7 +439,8 @@ class ChannelHooks(GuardedHooks):
         """Count and log an error of the attempt's hook if no plugin knew what the error means."""
         if verdict.reason is not Reason.UNCLASSIFIED or isinstance(error, GatewayError):
             return
-        if verdict.raw != hidden(defaults.classify_error(error).raw, instance):
+        own = defaults.classify_error(error)
+        if verdict != attrs.evolve(own, raw=hidden(own.raw, instance)):
             return  # the adapter knows the error: the platform has said something new
         kwargs = {"instance": instance, "attempt": attempt}
         self._note_raised(_hook_of(self._performed(attempt)), self.adapter, error, kwargs)
