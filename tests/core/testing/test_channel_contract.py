@@ -209,6 +209,46 @@ class TestModest(ChannelContract):
 """
 
 
+WRONG = """
+from contextlib import nullcontext
+from gateway_core.authors import Answer, hookimpl
+from gateway_core.testing import ChannelContract, FakeChannel, FakeSettings, OutboxContract
+
+class Wrong(FakeChannel):
+    @hookimpl
+    def chunk(self):
+        return []
+
+class TestWrong(ChannelContract):
+    adapter, channel, room = Wrong(), "wrong", "r"
+    platform = staticmethod(nullcontext)
+
+    def settings(self):
+        return FakeSettings()
+"""
+
+
+def test_a_fault_is_said_in_words_and_with_its_values(tmp_path):
+    """pytest shows no values of a base class in an installed package unless it is asked to."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\nfilterwarnings = error\n")
+    (tmp_path / "test_wrong.py").write_text(WRONG)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:asyncio",
+        "-k",
+        "any_text_has_a_plan",
+    ]
+    asked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (
+        "AssertionError: `chunk` answers an empty plan for a text\nE       assert ()"
+        in asked.stdout
+    )
+
+
 def test_what_a_channel_does_not_promise_is_not_asked_of_it_and_the_reason_is_printed(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
     (tmp_path / "test_modest.py").write_text(MODEST)

@@ -1,5 +1,6 @@
 """Fakes and contracts for tests of plugins and applications; may import every package."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,16 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, install = _LAZY[name]
     try:
+        if name.endswith("Contract"):
+            _show_values(module)
         return getattr(import_module(f"{__name__}.{module}"), name)
     except ModuleNotFoundError as error:
         text = f"{name} needs {error.name}: install {install}"
         raise ModuleNotFoundError(text, name=error.name) from error
+
+
+def _show_values(module: str) -> None:
+    """Let pytest show what the asserts of a contract compare, as in tests of one's own."""
+    package = f"{__name__}.{module.partition('.')[0]}"
+    if package not in sys.modules:
+        import_module("pytest").register_assert_rewrite(package)

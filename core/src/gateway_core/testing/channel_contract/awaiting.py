@@ -26,7 +26,10 @@ class AwaitingContract(Making):
         async with self._gateway() as gateway:
             first = await gateway.reply(copy.deepcopy(self.event), "hello", ttl=600)
             again = await gateway.reply(copy.deepcopy(self.event), "hello", ttl=600)
-        assert first.envelope_id == again.envelope_id
+        assert first.envelope_id == again.envelope_id, (
+            "an event that is delivered again is answered again: `address` must return the same"
+            " `key` for it"
+        )
 
     async def test_a_message_is_sent_edited_and_taken_back(
         self, hooks: ChannelHooks, clock: object
@@ -58,9 +61,11 @@ class AwaitingContract(Making):
         """Otherwise an edit would change another message."""
         async with self._gateway() as gateway:
             receipt = await gateway.send("contract", self.room, long_text, ttl=3600)
-        assert receipt.ref is not None
+        assert receipt.ref is not None, "the receipt of a message has no ref"
         ids = [part.message_id for part in receipt.ref.parts]
-        assert len(ids) == len(set(ids)) == len(receipt.parts)
+        assert len(ids) == len(set(ids)) == len(receipt.parts), (
+            f"`send` answers the ids {ids} for {len(receipt.parts)} parts: each message has its own"
+        )
 
     @pytest.mark.usefixtures("deduplicating")
     async def test_a_repeated_key_is_one_message_where_the_traits_say_so(
@@ -71,7 +76,11 @@ class AwaitingContract(Making):
         async with self._session(hooks, instance) as session:
             first = await hooks.perform(instance, session, attempt)
             again = await hooks.perform(instance, session, attrs.evolve(attempt, number=2))
-        assert first.message_id == again.message_id
+        assert first.message_id == again.message_id, (
+            f"a send that is repeated with its key makes another message, {again.message_id!r}"
+            f" after {first.message_id!r}: pass on `attempt.key`, or leave `deduplicates_for`"
+            " out of `traits`"
+        )
 
     async def test_a_cancelled_attempt_ends_there(
         self, hooks: ChannelHooks, instance: Instance, clock: object
@@ -82,7 +91,9 @@ class AwaitingContract(Making):
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await hooks.perform(instance, session, attempt)
-        assert scope.cancelled_caught
+        assert scope.cancelled_caught, (
+            "`send` finishes although it is cancelled: let trio.Cancelled pass through"
+        )
 
     @pytest.mark.usefixtures("probing")
     async def test_it_knows_who_it_is(
@@ -90,4 +101,5 @@ class AwaitingContract(Making):
     ) -> None:
         """`probe`, if the adapter has it, returns an identity; a probe can end a suspension."""
         async with self._session(hooks, instance) as session:
-            assert isinstance(await hooks.probe(instance, session), Identity)
+            identity = await hooks.probe(instance, session)
+            assert isinstance(identity, Identity), f"`probe` answers {identity!r}, not an Identity"

@@ -13,7 +13,7 @@ from gateway_core.contract.beside.buttons import Button, Rows
 from gateway_core.contract.envelopes import Edit, MessageRef, Part, PartRef
 from gateway_core.contract.instances import Instance
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.testing.channel_contract.making import Making
+from gateway_core.testing.channel_contract.making import FAILED, Making
 from gateway_core.testing.channel_contract.wire import Trial
 
 OWN = {"contractfield": "contractword"}
@@ -37,10 +37,11 @@ class FieldsContract(Making):
         assert shown == hooks.buttons(instance, rows, {}), "`buttons` is not pure"
         if isinstance(shown, Mapping):
             assert shown, "`buttons` answers without a field"
-            assert [] == hooks.validate(instance, self._send("hello", extra=shown))
+            problems = hooks.validate(instance, self._send("hello", extra=shown))
+            assert not problems, f"`validate` refuses the fields that `buttons` answers: {problems}"
             assert shown == hooks.buttons(instance, rows, shown), "buttons are added twice"
             assert {} == hooks.buttons(instance, (), shown), "no rows leave buttons"
-        assert {} == hooks.failures
+        assert not hooks.failures, FAILED
 
     async def test_the_fields_of_a_message_go_out_or_are_refused(
         self, hooks: ChannelHooks, instance: Instance, clock: object

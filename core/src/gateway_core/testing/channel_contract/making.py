@@ -24,6 +24,10 @@ ALONE = Filter(deny=installed_names())
 """A filter that keeps installed plugins out of these tests."""
 
 
+FAILED = "a hook failed or answered what cannot be used: gateway.hook_failed in the log says which"
+"""What is wrong if the hooks have counted failures."""
+
+
 class Making:
     """A channel under test, with the attributes and methods that its author gives."""
 

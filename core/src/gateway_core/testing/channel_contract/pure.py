@@ -1,6 +1,6 @@
 """Tests of the hooks without I/O: settings, plans, limits, verdicts, addresses."""
 
-# ruff: noqa: S101, SIM300 - these are tests, shipped to authors
+# ruff: noqa: S101 - these are tests, shipped to authors
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from gateway_core.contract.envelopes import (
     BY_TOKEN,
     Call,
+    Envelope,
     Format,
     Grows,
     MessageRef,
@@ -25,7 +26,7 @@ from gateway_core.contract.hookspecs import Mark, MarkKind, Sign
 from gateway_core.contract.instances import Instance, hidden
 from gateway_core.contract.validators import is_sendable
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.testing.channel_contract.making import Making, texts_in
+from gateway_core.testing.channel_contract.making import FAILED, Making, texts_in
 from gateway_core.testing.channel_contract.paces import paces_without_bound
 
 TEXTS = (
@@ -74,15 +75,18 @@ class PureContract(Making):
     def test_its_settings_are_of_its_type(self, hooks: ChannelHooks, instance: Instance) -> None:
         """`settings_type` returns the class of the settings, which is frozen."""
         kind = hooks.settings_type
-        assert kind is not None
-        assert isinstance(instance.settings, kind)
+        assert kind is not None, "`settings_type` answers None, not the class of the settings"
+        problem = hooks.unfit(instance)
+        assert not problem, f"`settings_type` and `settings()` of these tests differ: {problem}"
         name = attrs.fields(kind)[0].name
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(instance.settings, name, getattr(instance.settings, name))
 
     def test_no_secret_prints(self, instance: Instance) -> None:
         """A setting with a secret value is a `Secret`."""
-        assert repr(instance) == hidden(repr(instance), instance)
+        printed = repr(instance)
+        leaks = printed != hidden(printed, instance)
+        assert not leaks, "the repr of the settings shows a secret: leave `__repr__` to attrs"
 
     @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
     @pytest.mark.parametrize("mode", get_args(Mode))
@@ -98,13 +102,14 @@ class PureContract(Making):
         """The parts cover the text from beginning to end, and are the same each time."""
         send = self._send(text, format=format)
         plan = hooks.chunk(instance, send, mode)
-        assert plan
+        assert plan, "`chunk` answers an empty plan for a text"
         assert plan == hooks.chunk(instance, send, mode), "chunk is not pure"
         spans = [part.span for part in plan]
         assert all(0 <= start <= end <= len(text) for start, end in spans), spans
         assert all(one[0] <= other[0] for one, other in pairwise(spans)), spans
         assert not text[spans[-1][1] :].strip(), "the end of the text is in no part"
-        assert all(map(is_sendable, texts_in([part.payload for part in plan])))
+        broken = [text for text in texts_in([p.payload for p in plan]) if not is_sendable(text)]
+        assert not broken, f"a part has half a character, or a NUL: {ascii(broken[0])[:80]}"
 
     @pytest.mark.parametrize("words", [10, 30_000])
     @pytest.mark.parametrize("mode", get_args(Mode))
@@ -170,7 +175,7 @@ class PureContract(Making):
             verdict = hooks.classify_error(instance, attempt, error)
             again = hooks.classify_error(instance, attempt, error)
             assert verdict == again, "`classify_error` is not pure"
-        assert {} == hooks.failures
+        assert not hooks.failures, FAILED
 
     @pytest.mark.parametrize("direct", [True, False])
     def test_how_a_stream_is_shown_is_told(
@@ -182,7 +187,7 @@ class PureContract(Making):
             envelope = self._send("hello", grows=grows, thread_id="🙂", reply_to="🙂")
             told = hooks.streaming(instance, envelope)
             assert told == hooks.streaming(instance, envelope), "`streaming` is not pure"
-        assert {} == hooks.failures
+        assert not hooks.failures, FAILED
 
     def test_any_envelope_is_looked_at(self, hooks: ChannelHooks, instance: Instance) -> None:
         """`validate` says what is wrong with odd rooms and fields; it does not raise."""
@@ -191,14 +196,15 @@ class PureContract(Making):
             hooks.validate(instance, attrs.evolve(send, external_room_id=room))
             call = Call(instance_id="contract", external_room_id=room, method="anything")
             hooks.validate(instance, call)
-        assert [] == hooks.validate(instance, self._send("hello"))
+        self._check_valid(hooks, instance, self._send("hello"), "a plain text to `room`")
 
     @pytest.mark.parametrize("event", EVENTS, ids=str)
     def test_what_is_no_event_has_no_address(
         self, hooks: ChannelHooks, instance: Instance, event: Any
     ) -> None:
         """`address` returns None for a value that it does not know; it does not raise."""
-        assert hooks.address(instance, event) is None
+        address = hooks.address(instance, event)
+        assert address is None, f"`address` takes {event!r} for an event of its platform"
 
     @pytest.mark.usefixtures("addressing")
     def test_an_event_is_answered_where_it_came_from(
@@ -208,10 +214,14 @@ class PureContract(Making):
         where = hooks.address(instance, self.event)
         assert where is not None, "`address` does not know the event"
         assert where == hooks.address(instance, copy.deepcopy(self.event)), "`address` is not pure"
-        assert self.room == where.external_room_id
+        assert self.room == where.external_room_id, (
+            f"`address` answers the room {where.external_room_id!r}, and `room` of these tests is"
+            f" {self.room!r}"
+        )
         assert where.key, "without a key an event that is delivered again is answered again"
         fields = {"thread_id": where.thread_id, "reply_to": where.reply_to, "key": where.key}
-        assert [] == hooks.validate(instance, self._send("hello", **fields))
+        answer = self._send("hello", **fields)
+        self._check_valid(hooks, instance, answer, "an answer to what `address` answers")
 
     def test_a_mark_is_a_call_about_a_message_that_may_be_repeated(
         self, hooks: ChannelHooks, instance: Instance
@@ -233,7 +243,7 @@ class PureContract(Making):
                 target=ref,
                 repeat_safe=True,
             )
-            assert [] == hooks.validate(instance, call)
+            self._check_valid(hooks, instance, call, f"the call that `mark` answers for {what}")
 
     @pytest.mark.usefixtures("addressing")
     def test_a_sign_of_typing_is_a_call_that_is_shown_again_in_time(
@@ -241,7 +251,7 @@ class PureContract(Making):
     ) -> None:
         """`typing` answers the same each time, and its answer makes a valid call."""
         where = hooks.address(instance, self.event)
-        assert where is not None
+        assert where is not None, "`address` does not know the event"
         sign = hooks.typing(instance, where)
         assert sign == hooks.typing(instance, where), "`typing` is not pure"
         hooks.rate_limit(instance, self.room, None, "typing", "bulk")
@@ -253,6 +263,12 @@ class PureContract(Making):
                 method=sign.method,
                 arguments=sign.arguments,
             )
-            assert [] == hooks.validate(instance, call)
+            self._check_valid(hooks, instance, call, "the call that `typing` answers")
             assert sign.every is None or sign.every >= 1, "`every` is under a second"
-        assert {} == hooks.failures
+        assert not hooks.failures, FAILED
+
+    def _check_valid(
+        self, hooks: ChannelHooks, instance: Instance, envelope: Envelope, what: str
+    ) -> None:
+        problems = [str(problem) for problem in hooks.validate(instance, envelope)]
+        assert not problems, f"`validate` refuses {what}: {'; '.join(problems)}"

@@ -37,7 +37,7 @@ class Wire:
     """
 
     requests: int = 0
-    sent: bytearray = attrs.field(factory=bytearray)
+    sent: bytearray = attrs.field(factory=bytearray, repr=False)
     on_block: Callable[[], None] = lambda: None
 
     def has(self, words: str | bytes) -> bool:
