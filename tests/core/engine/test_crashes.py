@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from gateway_core import (
     Disposition,
     ErrorClass,
+    GatewayError,
     HookContractError,
     Invalid,
     Limit,
@@ -617,6 +618,40 @@ async def test_a_session_error_that_nobody_knows_suspends_the_instance(engine, s
         assert "the session did not open: ValueError: no such workspace" in suspended
         channel.error = None
         assert (await ticket.receipt()).delivered  # a probe found it well
+
+
+class _Sessionless(FakeChannel):
+    """A channel whose hook `open_session` itself is wrong."""
+
+    wrong = True
+
+    @hookimpl
+    def open_session(self):
+        return 5 if self.wrong else None
+
+
+async def test_nobody_waits_for_an_account_whose_session_hook_is_wrong(engine, say, autojump_clock):
+    async with engine(_Sessionless()) as gateway:
+        with pytest.raises(GatewayError, match=r"did not open.* answered with int"):
+            await gateway.send("bot", "r", "hello", ttl=600)
+        assert trio.current_time() < 1
+        assert "hook_contract" in gateway.statistics().instances[0].suspended
+
+
+async def test_an_account_that_worked_is_waited_for_though_its_session_hook_is_wrong(
+    engine, say, autojump_clock
+):
+    channel = _Sessionless()
+    channel.wrong = False
+    async with engine(channel, session_idle=10) as gateway:
+        assert (await gateway.send("bot", "r", "hello")).delivered
+        await trio.sleep(20)
+        channel.wrong = True
+        ticket = await gateway.submit(say.message())
+        await trio.sleep(1)
+        assert gateway.statistics().instances[0].suspended is not None
+        channel.wrong = False
+        assert (await ticket.receipt()).delivered
 
 
 async def test_an_idle_workers_old_deadline_is_nobodys_timeout(engine, say, autojump_clock):

@@ -141,11 +141,14 @@ class InstanceState:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether its credentials are refused and it has never worked in this process."""
+        """Whether it has never worked in this process, and cannot unless somebody repairs it.
+
+        Its credentials are refused, or its adapter's `open_session` gives no session.
+        """
         suspended = self.health.suspended
         return (
             suspended is not None
-            and suspended.reason is Reason.UNAUTHORIZED
+            and suspended.reason in (Reason.UNAUTHORIZED, Reason.HOOK_CONTRACT)
             and not (self.counts.answered or self.health.worked_at >= 0)
         )
 

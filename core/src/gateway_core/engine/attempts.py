@@ -199,9 +199,10 @@ class Attempts:
         verdict = account.hooks.classify_error(account.instance, running.attempt, error)
         if verdict.reason in _UNKNOWN_TO_ALL:
             said = hidden(words_of(error), account.instance)
+            broken = isinstance(error, HookContractError)
             verdict = Verdict(
                 error_class=ErrorClass.FATAL,
-                reason=Reason.HOOK_ERROR,
+                reason=Reason.HOOK_CONTRACT if broken else Reason.HOOK_ERROR,
                 scope=Scope.INSTANCE,
                 raw=f"the session did not open: {said}",
             )
