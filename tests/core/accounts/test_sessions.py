@@ -93,3 +93,26 @@ async def test_whose_session_does_not_open_uses_none(autojump_clock, hooks, sess
         await trio.sleep(1)
     await trio.sleep(30)
     assert [("open", 15), ("closed", 26)] == hooks.log
+
+
+@pytest.mark.parametrize("seconds", [1, 100], ids=["cancelled", "idle"])
+async def test_an_error_on_leaving_is_logged(autojump_clock, hooks, seconds):
+    """Also at the gateway's end, which cancels the session's task."""
+
+    @asynccontextmanager
+    async def torn():
+        try:
+            yield
+        finally:
+            raise OSError("torn")
+
+    hooks._session = torn
+    instance = Instance(id="bot", channel="fake", settings=None)
+    with capture_logs() as lines:
+        async with trio.open_nursery() as nursery:
+            sessions = Sessions(hooks, instance, nursery.start_soon, idle=10.0, opening=60.0)
+            async with sessions.use():
+                pass
+            await trio.sleep(seconds)
+            nursery.cancel_scope.cancel()
+    assert ["OSError: torn"] == [line["error"] for line in lines]

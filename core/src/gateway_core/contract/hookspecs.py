@@ -296,7 +296,8 @@ def open_session(instance: Instance) -> AbstractAsyncContextManager[Session] | N
     """What an instance's attempts share, as an async context manager. The hook itself never waits.
 
     A separate task enters the context at the first attempt, and leaves it when the instance is idle
-    or the gateway ends. None: the adapter needs no session and gets None as `session`.
+    or the gateway ends. At the gateway's end the task is cancelled, so close in `finally` what must
+    be closed. None: the adapter needs no session and gets None as `session`.
     """
 
 
