@@ -604,6 +604,15 @@ def test_traits_that_promise_what_there_is_no_hook_for_are_told(operation):
     assert [text] == faults(("post", Promising()))
 
 
+@pytest.mark.parametrize("name", ["typing", "mark", "acknowledge"])
+def test_a_sign_that_nothing_could_make_is_told(name):
+    def sign(self):
+        return None
+
+    told = f"Plugin: {name} is made with the hook call, but there is no such hook"
+    assert [told] == fault_of(hookimpl(sign), name=name)
+
+
 def test_what_has_the_name_of_a_hook_and_no_mark_changes_nothing():
     mine = policy(admit=lambda: None)
     mine.chunk = 5

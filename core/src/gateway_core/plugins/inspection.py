@@ -26,6 +26,8 @@ OBSERVERS = frozenset(
         "room_moved",
     }
 )
+SIGNS = ("typing", "mark", "acknowledge")
+"""Hooks whose answer is a call."""
 ONE_BY_ONE = OBSERVERS | {"admit"}
 REQUIRED = ("settings_type", "send")
 UNMARKED = " (it is there, without @hookimpl)"

@@ -23,6 +23,7 @@ from gateway_core.plugins.calling import Collections
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.inspection import (
     ASYNC_HOOKS,
+    SIGNS,
     SPECS,
     Plugin,
     has_hook,
@@ -352,6 +353,11 @@ def _bind_all(in_code: list[Plugin], installed: list[Plugin]) -> dict[str, Chann
             Problem(adapter.label, f"traits promise {operation}, but there is no such hook")
             for operation in ("edit", "delete")
             if getattr(hooks.traits, operation) and operation not in hooks.can
+        ]
+        problems += [
+            Problem(adapter.label, f"{sign} is made with the hook call, but there is no such hook")
+            for sign in SIGNS
+            if has_hook(adapter.module, sign) and "call" not in hooks.can
         ]
     if problems:
         raise PluginError(problems)
