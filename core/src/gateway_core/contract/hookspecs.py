@@ -111,10 +111,12 @@ class Limit:
           `learned`: a window that the platform reports in its answers. The first attempt goes
           alone, since its answer says what the limit is
     start  with `even`: attempts per `per` to begin with, if `count` is above the documented limit.
-           Each answer that is no refusal raises the rate, up to `count`
+           Each answer that is no refusal raises the rate, up to `count`. Not below `count`: it has
+           no effect
     most  with `even`: most attempts in any `per`, counted as in a window. It keeps a rate near the
           platform's limit below that limit, although answers take unequally long, and although
-          requests arrive together after a stall. Every limit with a count above one should have it
+          requests arrive together after a stall. Every limit with a count above one should have
+          it. If it is below `count`, it holds as well
     of    what the limit belongs to. `instance`: the whole account. `room`: one conversation; a
           refusal of a room slows down only the room's own limits. `gateway`: all accounts together
           whose limits name this bucket (a tenant's); nothing slows it down. `interaction`, for

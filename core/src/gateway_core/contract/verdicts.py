@@ -128,7 +128,8 @@ class Verdict:
                  instance, or the whole instance
     dispatched   `no`: the platform certainly did not act, for example because a front end's answer
                  proves this; `unknown`: it may have acted
-    retry_after  seconds to wait, counted from the answer; None: the core's backoff
+    retry_after  seconds to wait, counted from the answer; None, a negative number or nan: the
+                 core's backoff
     buckets      what the error says about the platform's buckets
     transform    what to change before the next attempt; None: nothing
     moved_to     the room's new id, with reason `room_moved`
