@@ -71,8 +71,8 @@ async def test_the_life_of_an_envelope(autojump_clock):
             | room
             | tried
             | {
-                "attempt": 1, "reason": "platform_error", "scope": "message", "raw": "",
-                "then": "retry", "wait": 2.0,
+                "attempt": 1, "reason": "platform_error", "scope": "message",
+                "raw": "Failure: the script's verdict", "then": "retry", "wait": 2.0,
             },
         ),
         ("gateway.attempt_started", "debug", about | tried | {"attempt": 2}),

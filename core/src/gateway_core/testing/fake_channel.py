@@ -47,6 +47,9 @@ class Failure(Exception):
         self.verdict = verdict
         super().__init__(verdict)
 
+    def __str__(self) -> str:
+        return self.verdict.raw or "the script's verdict"
+
 
 @attrs.frozen
 class FakeSettings:
