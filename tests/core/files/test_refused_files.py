@@ -118,7 +118,7 @@ async def test_a_right_that_files_alone_need_holds_no_text_up(opened, autojump_c
     fatal = Verdict(error_class=ErrorClass.FATAL, reason=Reason.FORBIDDEN, files_refused=True)
     channel.script = failing(fatal)
     receipt = await gateway.send("bot", "room", "a", files=[FILE], on_file_error="send_text")
-    assert ("files refused: forbidden",) == receipt.degradations
+    assert ("files refused: Failure: the script's verdict",) == receipt.degradations
 
 
 async def test_files_that_perhaps_came_make_a_possible_copy(opened, autojump_clock):
