@@ -323,8 +323,9 @@ class Platforms:
         """
         of_slack = envelope.instance_id.startswith("slack") and bool(envelope.files)
         revoked = any(what == "revoke" for _, what, *_ in self._setup.trouble.events)
-        gone = self.uploads.blind and envelope.external_room_id in self._gone
-        return of_slack and (gone or (revoked and self.uploads.hidden))
+        gone = envelope.external_room_id in self._gone
+        refused = gone and (self.uploads.blind or revoked)
+        return of_slack and (refused or (revoked and self.uploads.hidden))
 
     def _refuses(self, channel: str, method: str, what: str) -> bool:
         """Whether the platform refuses the formatting, or the length, this time."""
