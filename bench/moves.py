@@ -226,6 +226,7 @@ class Plain:
             error_class=ErrorClass.RETRYABLE,
             reason=Reason.RATE_LIMITED,
             retry_after=RETRY_AFTER,
+            raw="Too Many Requests",
         )
 
 

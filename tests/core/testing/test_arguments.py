@@ -101,7 +101,7 @@ def test_the_values_beside_it_name_theirs(make, text):
 def test_a_failure_is_copied_with_its_verdict():
     failure = Failure(REFUSED)
     for again in (copy.copy(failure), pickle.loads(pickle.dumps(failure))):  # noqa: S301 - made here
-        assert (failure.verdict, str(failure.verdict)) == (again.verdict, str(again))
+        assert (failure.verdict, str(failure)) == (again.verdict, str(again))
 
 
 @pytest.mark.parametrize(
