@@ -45,5 +45,13 @@ class Shared:
         async with self.owner(**settings) as owner, self.producer(**settings) as producer:
             yield owner, producer
 
+    def let_in(self, role, *instances):
+        """Let a role, which is made if there is none, send as these instances."""
+        with self.server.connect() as own:
+            if not own.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+                own.execute(f"CREATE ROLE {role} LOGIN")
+            for instance in instances:
+                own.execute(f"SELECT {self.schema}.allow(%s, %s)", (role, instance))
+
     def ran(self, sql):
         return ran(self.server, self.schema, sql)

@@ -144,12 +144,8 @@ def roles(shared):
             pass
 
     trio.run(make)
-    with shared.server.connect() as own:
-        for name in "ab":
-            role = f"hostile_{name}"
-            if not own.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
-                own.execute(f"CREATE ROLE {role} LOGIN")
-            own.execute(f"SELECT {shared.schema}.allow(%s, %s)", (role, name))
+    shared.let_in("hostile_a", "a")
+    shared.let_in("hostile_b", "b")
     return shared
 
 
@@ -193,10 +189,7 @@ async def test_who_may_send_as_one_instance_hears_of_no_other_s_keys(shared, key
         for instance in ("bot", "other"):
             assert (await owner.send(instance, "room", "text", key="order-7")).delivered
     scopes = dict(shared.ran("SELECT account, scope FROM keys"))
-    with shared.server.connect() as own:
-        if not own.execute("SELECT 1 FROM pg_roles WHERE rolname = 'keys_web'").fetchone():
-            own.execute("CREATE ROLE keys_web LOGIN")
-        own.execute(f"SELECT {shared.schema}.allow('keys_web', 'bot')")
+    shared.let_in("keys_web", "bot")
 
     def known(account, instance="bot"):
         asked = (account, instance, scopes[account])

@@ -812,11 +812,8 @@ def web(shared):
             pass
 
     trio.run(make)
-    with shared.server.connect() as own:
-        for name in ("producer_web", "producer_guest"):
-            if not own.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone():
-                own.execute(f"CREATE ROLE {name} LOGIN")
-        own.execute(f"SELECT {shared.schema}.allow('producer_web', 'bot')")
+    shared.let_in("producer_web", "bot")
+    shared.let_in("producer_guest")
     return shared
 
 
