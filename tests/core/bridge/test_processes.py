@@ -233,6 +233,37 @@ accept()
     assert {f"c{n}" for n in range(10)} <= set(one.lines("delivered"))
 
 
+def test_a_child_forked_in_the_middle_of_a_log_line_can_log(program):
+    """structlog's lock would stay held in the child, whose gateway then hangs at its opening."""
+    code = """
+import structlog
+from gateway_core.telemetry.events import OUTBOX_IN_MEMORY, log_event
+
+class Slow:
+    def write(self, text):
+        writes.set()
+        time.sleep(0.5)
+        return sys.stderr.write(text)
+
+    def flush(self): pass
+
+writes = threading.Event()
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(Slow()))
+logs = threading.Thread(target=log_event, args=[OUTBOX_IN_MEMORY])
+logs.start()
+writes.wait()
+if os.fork() == 0:
+    gateway.send("bot", "room", "c")
+    os._exit(0)
+assert os.wait()[1] == 0
+logs.join()
+accept()
+"""
+    one = program(BLOCKING + code, PYTHONWARNINGS="ignore")
+    ended_well(one)
+    assert "c" in one.lines("delivered")
+
+
 METHODS = ["fork", "spawn", "forkserver"]
 
 

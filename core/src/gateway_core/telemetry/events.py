@@ -9,6 +9,7 @@ import structlog
 
 from gateway_core.contract.validators import printable
 from gateway_core.telemetry.kinds import Event
+from gateway_core.telemetry.log_lock import log_lock
 
 log: Any = structlog.get_logger("gateway")
 
@@ -22,7 +23,8 @@ def log_event(event: Event, **fields: Any) -> None:
         for name, value in fields.items():
             if isinstance(value, str) and not value.isprintable():
                 fields[name] = printable(value)
-        getattr(log, event.level)(event, **fields)
+        with log_lock:
+            getattr(log, event.level)(event, **fields)
 
 
 ENVELOPE_ACCEPTED = Event(
