@@ -274,6 +274,14 @@ class Step:
         return None if self.part is None or len(self.part.files) == 1 else self.place
 
     @property
+    def span(self) -> tuple[int, int]:
+        """Which piece of the text it shows; empty if another file of its album shows the text."""
+        if (part := self.part) is None:
+            return (0, 0)
+        shows = self.place_in_part in (None, part.captioned)
+        return part.span if shows else (part.span[0], part.span[0])
+
+    @property
     def _places(self) -> tuple[int, ...]:
         """Which of the envelope's files it has, by their positions."""
         places = self.part.files if self.part is not None else ()
@@ -340,7 +348,7 @@ class Step:
             outcome=self.outcome or ("unknown" if self.doubtful else "not_sent"),
             message_id=self.message_id,
             attempts=self.number,
-            span=part.span if part is not None else (0, 0),
+            span=self.span,
             degraded=part.degraded if part is not None else (),
             verdict=self.verdict,
             more=self.files.more if self.files is not None else (),

@@ -52,6 +52,7 @@ async def test_one_file_of_an_album_is_replaced(bot, place):
     assert [("photo", "new"), ("photo", ""), ("photo", "")] == bot.seen
     caption = ["editMessageCaption"] if place else []
     assert [*caption, "editMessageMedia"] == bot.asked
+    assert "new" == "".join("new"[slice(*part.span)] for part in edited.parts)
     [part] = edited.ref.parts
     assert ref.parts[0].more == part.more
     assert [i == place for i in range(3)] == [

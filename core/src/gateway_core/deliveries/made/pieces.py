@@ -22,10 +22,8 @@ def piece_of(
         return None
     if isinstance(envelope, Edit) and envelope.only_buttons:  # it has no text to plan anew
         return None
-    start, end = part.span
+    start, end = step.span
     text = envelope.text[start:end]
-    if step.place_in_part not in (None, part.captioned):  # another file of its album shows it
-        text, end = "", start
     if without_files and not text.strip():
         return None
     if envelope.format == "markdown" and mode == "stricter":
