@@ -145,8 +145,11 @@ class Filed:
             if not self._is_again(entry):  # the other message may have been changed
                 text = f"{where} stands with the text of another: {strange}"
                 self._expect(not strange, text)
-        if self._is_again(entry):
-            return
+        changes = self._changes[entry.number]
+        if self._is_again(entry) or any(map(_is_undone, changes)):
+            return  # an edit may have moved it to another message, and have ended halfway
+        if changes:
+            found = [shown for shown in found if not shown.message.deleted]
         most = max(1, self._setup.config.retries.max_ambiguous)
         self._expect(len(found) <= most, f"{where} stands {len(found)} times")
         said = receipt.possible_duplicate or len(found) < 2
@@ -214,6 +217,10 @@ class Filed:
             self._expect(len(found) <= most, f"{where} stands {len(found)} times")
             said = any(receipt.possible_duplicate for receipt in receipts) or tries > 1
             self._expect(said or len(found) <= 1, f"{where} stands twice, and nobody said so")
+
+
+def _is_undone(change: Entry) -> bool:
+    return change.receipt is None or not change.receipt.delivered
 
 
 def rooms_of(entries: Sequence[Entry], thread: str | None) -> set[str]:

@@ -26,6 +26,8 @@ from gateway_core.scheduling.classes import CLASSES, URGENT
 LONGEST_RESTART = 1.0
 LONGEST_UPLOAD = 10.0
 """Seconds in which the bytes of an upload move."""
+SLOW_REQUESTS = 2
+"""How many of an upload's requests may be answered late; each answer gives it time again."""
 MOST_STEPS = 60_000
 """Steps of tasks at one instant after which nothing useful happens any more."""
 
@@ -195,7 +197,7 @@ class Watch:
         if lane.running:
             longest = self._gateway.config.attempt_timeout + GRID + LONGEST_RESTART
             if self._ledger.setup.files is not None:  # an upload has time as long as it moves
-                longest += LONGEST_UPLOAD
+                longest += LONGEST_UPLOAD + SLOW_REQUESTS * self._gateway.config.attempt_timeout
             self._lasts((id(lane), lane.begun), longest, lambda: f"{name} runs for ever")
         elif lane.waits_in is not None:
             bucket = lane.waits_at
