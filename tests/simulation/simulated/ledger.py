@@ -530,8 +530,7 @@ class Ledger:
 
     def _is_held_back(self, entry: Entry) -> bool:
         """Whether a stream that shows nothing yet may step aside: for others, or for its edit."""
-        shown = any(call.answered or call.in_doubt for call in entry.calls)
-        if entry.spoken is None or shown:
+        if entry.spoken is None or _may_be_shown(entry):
             return False
         return reserve.may_hold(self, entry)
 
@@ -952,7 +951,8 @@ class Ledger:
             begun = any(call.life == self.life or not lost for call in calls)
             begun &= not entry.displaced
             waits = other.precedes(entry) and not other.parked and not entry.parked
-            held = self._is_held_back(other) or (other.number in entry.behind and not begun)
+            shown = begun and _may_be_shown(other)
+            held = self._is_held_back(other) or (other.number in entry.behind and not shown)
             if (waits or begun) and held:
                 other.parked, waits, begun = True, False, False
             self.expect(not begun, f"{entry} starts between the parts of {other}")
@@ -1528,6 +1528,10 @@ def _as_in_an_outage(verdict: Verdict) -> bool:
     reasons = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
     retryable = verdict.error_class is ErrorClass.RETRYABLE
     return retryable and verdict.scope is Scope.INSTANCE and verdict.reason in reasons
+
+
+def _may_be_shown(entry: Entry) -> bool:
+    return any(call.answered or call.in_doubt for call in entry.calls)
 
 
 def _serial(key: str) -> int:
