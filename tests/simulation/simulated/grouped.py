@@ -39,7 +39,8 @@ class Grouped:
     handing       how many callers hand it in just now; `cut`: some of them were killed
     withdrawn_at  when somebody who handed it in gave up, or was refused
     turns         the entries of each member
-    paused, cancelled  as somebody asked; None: nobody knows whether that came through
+    paused, cancelled  as somebody asked; None: nobody knows whether that came through; `paused_at`:
+                       when somebody heard that it is paused
     tries         how often failed members were to be tried again; `trying`: that may not be over
     failed        the members that had failed then, and are to end once more; `tried_at`,
                   `tried_wall`: when that was, in the ledger's count of moments and in POSIX time;
@@ -65,6 +66,7 @@ class Grouped:
     withdrawn_at: float | None = None
     turns: dict[int, list[Entry]] = attrs.field(factory=lambda: defaultdict(list))
     paused: bool | None = False
+    paused_at: float = 0.0
     cancelled: bool | None = False
     trying: bool = False
     tries: int = 0
@@ -171,7 +173,8 @@ class GroupLedger:
         as_told = not durable or (group.ids and member == (group.ids[-1], number))
         expect(number >= 0 and as_told, f"{entry} is {member}, and {number} of {group}")
         expect(group.ids, f"{entry} has a turn, and nobody accepted {group}")
-        expect(group.paused is not True, f"{entry} has a turn, and {group} is paused")
+        late = group.paused is True and self._ledger.asked_at(entry) > group.paused_at
+        expect(not late, f"{entry} has a turn, and {group} is paused")
         expect(group.cancelled is not True, f"{entry} has a turn, and {group} is cancelled")
         early = group.due is not None and self._ledger.wall() < group.due - HAIR
         expect(not early or self._ledger.setup.jumps, f"{entry} has a turn before its time")
@@ -278,6 +281,8 @@ class GroupLedger:
         """A caller that waited for the group's end hears of the end."""
         self._expect(progress.ended, f"{group} did not end, and nobody waits for it")
         if group.trying:
+            if self._ledger.ending and not self._ledger.setup.durable:
+                return  # those that were to be tried again are cancelled as the gateway closes
             left = group.left_of_failed()
             self._expect(not left, f"{group} was tried again, but for {_names(left)}")
         group.trying = False

@@ -534,6 +534,11 @@ class Ledger:
             return False
         return reserve.may_hold(self, entry)
 
+    def asked_at(self, entry: Entry) -> float:
+        """When an outbox was asked to store the entry; without an outbox, now."""
+        asked = (it.at for it in self._offered.values() if it.entry.envelope is entry.envelope)
+        return next(asked, trio.current_time())
+
     def stored(self, envelope_id: str) -> None:
         """An outbox has stored the envelope, which is accepted by that."""
         envelope = self._offered[envelope_id].entry.envelope
@@ -694,7 +699,8 @@ class Ledger:
         if first is None:
             return
         self.expect(first.receipt is not None, f"the key of {first} was taken by {entry}")
-        first.freed_by = entry.number
+        if trio.current_time() < first.ended_at + self.setup.config.idempotency_window:
+            first.freed_by = entry.number
 
     def holder(self, scope: tuple[str, str, str, str]) -> Entry | None:
         """The newest envelope that was accepted with a key."""
@@ -1152,7 +1158,8 @@ class Ledger:
         entry = self.find(attempt.envelope_id)
         if entry is not None:
             entry.hold, entry.held_at = until, trio.current_time()
-            entry.held_for = attempt.operation if scope is Scope.OPERATION else None
+            only = scope in (Scope.OPERATION, Scope.MESSAGE)  # a message's wait is of one route
+            entry.held_for = attempt.operation if only else None
             entry.longest = max(entry.longest, until)
 
     def closes(self, instance_id: str, until: float) -> bool:

@@ -250,7 +250,7 @@ class Senders:
         check()
         over = progress.ended and not (group.trying and group.left_of_failed())
         self._ledger.expect(progress.paused or over, f"{group} is not paused")
-        group.paused = progress.paused
+        group.paused, group.paused_at = progress.paused, trio.current_time()
         self._ledger.note("group", "paused", group)
 
     async def _resume(self, group: Grouped, rng: Random) -> None:
