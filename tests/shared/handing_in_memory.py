@@ -36,7 +36,7 @@ class SharedMemory(MemoryOutbox):
     def __init__(self, latency=0.05):
         self._owner, self.rows = None, []
         super().__init__()
-        self.away, self.latency = False, latency
+        self.away, self.latency, self.counts = False, latency, {}
         self._numbers = count(1)
 
     @property
@@ -62,6 +62,10 @@ class SharedMemory(MemoryOutbox):
         self.away = False
         for row in self.rows:
             self.give(row)
+
+    def share_count(self, classes):
+        self.counts = classes
+        return {}
 
     def handover(self):
         self.desk = Desk(self)
@@ -165,6 +169,10 @@ class Desk:
 
     def leave(self, handed_id):
         raise NotImplementedError
+
+    async def unfinished(self):
+        self._outbox.check()
+        return self._outbox.counts
 
     async def find(self, what):
         self._outbox.check()

@@ -113,7 +113,7 @@ class Member:
         self.store, self.dead = store, False
         self.requested = self.lost = self.arrived = self.next_position = None
         self.offered = self.leaving = self.wanted = None
-        self.keys_for = 0.0
+        self.keys_for, self.counts = 0.0, {}
         self.id_slot = len(store.members) % 128
         self._numbers = count(1)
         store.members.append(self)
@@ -156,6 +156,14 @@ class Member:
 
     def lacks(self, instance_id):
         """Does nothing, since the test decides who owns which account."""
+
+    def share_count(self, classes):
+        self.counts = classes
+        total = Counter()
+        for member in self.store.members:
+            if member is not self and not member.dead:
+                total.update(member.counts)
+        return total
 
     def idles(self, instance_id):
         """Does nothing, since the test decides who owns which account."""
@@ -356,6 +364,14 @@ class Desk:
                 return self._news(row)
         found = self.store.rows.look_up(what)
         return None if found is None else _news_of(found)
+
+    async def unfinished(self):
+        self.store.check()
+        total = Counter()
+        for member in self.store.members:
+            if not member.dead:
+                total.update(member.counts)
+        return total
 
     async def endings(self, *, after, limit=1000):
         return await self.store.rows.endings(after=after, limit=limit)

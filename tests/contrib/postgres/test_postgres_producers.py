@@ -44,6 +44,7 @@ from gateway_core import (
     KeyRef,
     NotServing,
     OutboxError,
+    Overloaded,
     Send,
     UnknownInstance,
     Verdict,
@@ -940,3 +941,33 @@ async def test_a_release_goes_on_while_a_later_one_adds_to_the_schema(server, sc
         assert (await owner.send("bot", "room", "after")).delivered
     async with shared.both() as (_, producer):
         assert (await producer.send("bot", "room", "once more")).delivered
+
+
+async def test_producers_keep_to_the_bound_of_the_outbox_by_what_the_owner_counts(web):
+    """One with a role of its own sees how many there are, too."""
+
+    async def stuck(_):
+        await go.wait()
+
+    async def until_refused(producer):
+        with suppress(Overloaded):
+            while True:
+                submit = Send(instance_id="bot", external_room_id="room", text="text")
+                tickets.append(await producer.submit(submit, wait=False))
+                await trio.sleep(0.5)
+
+    go, tickets, full = trio.Event(), [], {"outbox_capacity": 2}
+    web.channel = FakeChannel(script=stuck)
+    url = web.server.url(user="producer_web")
+    async with (
+        web.owner(**full),
+        web.producer(**full) as one,
+        web.producer(url=url, **full) as other,
+    ):
+        tickets += [await one.enqueue("bot", f"room {n}", "text") for n in range(2)]
+        await until_refused(one)
+        await until_refused(other)
+        go.set()
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+        assert (await other.send("bot", "room", "waits if need be")).delivered

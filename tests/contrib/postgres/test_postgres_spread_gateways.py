@@ -8,7 +8,7 @@ from postgres_spread import Spread, until
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.spreading.member import LOOK
-from gateway_core import Disposition
+from gateway_core import Disposition, Overloaded, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 ACCOUNTS = [f"bot{n}" for n in range(12)]
@@ -20,12 +20,13 @@ def spread(server, emptied_schema):
 
 
 @asynccontextmanager
-async def opened(spread, channel, **settings):
+async def opened(spread, channel, *, outbox_capacity=1_000, **settings):
     settings = PostgresSettings(
         **{"schema": spread.schema, "accounts": "spread", "lease": 60, "poll": 0.01} | settings
     )
     outbox = PostgresOutbox(spread.server.url(), settings, wall_clock=virtual_wall)
-    async with open_test_gateway(channel, instances=ACCOUNTS, outbox=outbox) as gateway:
+    given = {"outbox": outbox, "outbox_capacity": outbox_capacity}
+    async with open_test_gateway(channel, instances=ACCOUNTS, **given) as gateway:
         yield gateway
 
 
@@ -98,6 +99,43 @@ async def test_messages_of_accounts_that_move_are_sent_once_in_their_order(sprea
             mine = [text for _, text in made(channel, account)]
             assert sorted(mine) == mine
     assert made(channels[1])
+
+
+async def test_the_bound_of_the_outbox_counts_what_all_of_them_have(spread):
+    async def stuck(_):
+        await go.wait()
+
+    go = trio.Event()
+    channels = [FakeChannel(script=stuck), FakeChannel()]
+
+    async def refused(gateway):
+        """A message that a platform can take at once, so that only the bound stops it."""
+        try:
+            ticket = await gateway.submit(
+                Send(instance_id=min(owned(gateway)), external_room_id="room", text="text"),
+                wait=False,
+            )
+        except Overloaded:
+            return True
+        assert (await ticket.receipt()).delivered
+        return False
+
+    async def until_refused(gateway, *, so):
+        with trio.fail_after(30):
+            while await refused(gateway) is not so:  # noqa: ASYNC110 - a count comes when it comes
+                await trio.sleep(0.1)
+
+    given = {"outbox_capacity": 6}
+    async with (
+        opened(spread, channels[1], **given) as b,
+        opened(spread, channels[0], **given) as a,
+    ):
+        await shared_out([a, b])
+        for n in range(6):
+            await a.enqueue(min(owned(a)), f"room {n}", "stuck")
+        await until_refused(b, so=True)
+        go.set()
+        await until_refused(b, so=False)
 
 
 async def test_an_account_can_be_asked_about_from_where_it_is_not(spread):

@@ -26,3 +26,15 @@ def test_one_that_is_accepted_at_the_second_attempt_is_no_more_taken_for_gone():
             assert capacity.lacks("id")
     assert not capacity.lacks("id")
     assert 1 == capacity.unfinished
+
+
+def test_what_other_processes_count_takes_slots_until_they_count_less():
+    capacity = Capacity(10, lambda: None)
+    capacity.count_beside({"normal": 8, "bulk": 1}, 0)
+    assert (8, 0) == (capacity.depth_for(1), capacity.unfinished)
+    assert capacity.take(2)
+    assert not capacity.take(2)
+    assert [True, True, False] == [capacity.take(1) for _ in range(3)]
+    capacity.count_beside({"normal": 7}, 0)
+    assert capacity.take(1)
+    assert not capacity.take(1)

@@ -1,12 +1,13 @@
 """Accounts that are spread over processes: each is served where it is owned, from everywhere."""
 
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
 from structlog.testing import capture_logs
 
-from gateway_core import Disposition, OutboxError, Send
+from gateway_core import Disposition, OutboxError, Overloaded, Send
 from gateway_core.outboxes import Request
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 from tests.shared.spread_in_memory import Member, Store
@@ -388,3 +389,17 @@ async def test_without_an_owner_it_is_accepted_and_waits(autojump_clock):
         assert (await ticket.receipt()).delivered
         assert (await b.status(ticket.id)).receipt.delivered
     assert ["text"] == sent(channels[1], "one")
+
+
+async def test_the_bound_of_the_outbox_counts_the_messages_of_all_processes(autojump_clock):
+    async with two(partial(slow, 10.0), outbox_capacity=5) as (_store, _members, (a, b), _channels):
+        tickets = [await a.enqueue("one", f"room {n}", "text") for n in range(4)]
+        await trio.sleep(2)
+        tickets.append(await b.enqueue("two", "room", "the fifth"))
+        with pytest.raises(Overloaded, match="the outbox"):
+            await b.submit(Send(instance_id="two", external_room_id="room", text="no"), wait=False)
+        before = trio.current_time()
+        tickets.append(await b.enqueue("two", "other", "waits for its turn"))
+        assert 7 <= trio.current_time() - before <= 9
+        for ticket in tickets:
+            assert (await ticket.receipt()).disposition is Disposition.DELIVERED

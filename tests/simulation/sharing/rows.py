@@ -121,6 +121,7 @@ class Taking:
     ready: bool = False
     draining: bool = False
     lacks: Sequence[str] = ()
+    unfinished: Sequence[int] = ()
 
 
 @attrs.define(eq=False)

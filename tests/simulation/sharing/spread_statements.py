@@ -43,10 +43,20 @@ async def look(server: Server, _: Transaction, given: Any) -> Answer:
     """The members that take part, and the version of what they are to own."""
     rows = server.rows
     found = [
-        (rows.version, member, it.name, it.lease, it.counter, it.weight, it.ready, it.draining)
+        (
+            rows.version,
+            member,
+            it.name,
+            it.lease,
+            it.counter,
+            it.weight,
+            it.ready,
+            it.draining,
+            it.unfinished,
+        )
         for member, it in rows.members.items()
     ]
-    return found or [(rows.version, *[None] * 7)], len(found)
+    return found or [(rows.version, *[None] * 8)], len(found)
 
 
 @statement(tables._ACCOUNTS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import trio
@@ -150,6 +151,27 @@ async def renew(server: Server, transaction: Transaction, given: Any) -> Answer:
 
     server.writes(transaction, write)
     return [], 1
+
+
+@statement("UPDATE members SET unfinished = %s WHERE member = %s")
+async def say_count(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """Store how many unfinished envelopes a member counts."""
+    unfinished, member = given
+    await server.lock(transaction, (MEMBER, member), "no key update")
+
+    def write(rows: Rows) -> None:
+        if member in rows.members:
+            rows.members[member].unfinished = unfinished
+
+    server.writes(transaction, write)
+    return [], 1
+
+
+@statement("SELECT counted()")
+async def counted(server: Server, _: Transaction, given: Any) -> Answer:
+    """How many unfinished envelopes all members count, by class."""
+    counts = [it.unfinished for it in server.rows.members.values()]
+    return [([sum(each) for each in zip_longest(*counts, fillvalue=0)],)], 1
 
 
 @statement("DELETE FROM members WHERE member = %s")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import get_args
 
 from gateway_contrib.durable.rows import clean
+from gateway_core.outboxes import Priority
 
 LONGEST = 200
 """Bytes that a name may have to be stored as it is: several such names fit an index row."""
@@ -18,6 +20,8 @@ _ESCAPED = re.compile("\x1a[01]")
 _HASHED = "#"
 ALL = ""
 """Used in place of an instance or an account; means all of them together."""
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+"""The classes, in the order of a member's counts."""
 HANDED, ANSWER = "handed", "answer"
 """The kinds of sealed values in a handed-over row: its envelope, whose place is the row's `id`, and
 its answer, whose place is `answer_place`."""

@@ -19,7 +19,7 @@ from gateway_contrib.postgres import past, reading
 from gateway_contrib.postgres.connections.connecting import Link
 from gateway_contrib.postgres.connections.membership import Membership
 from gateway_contrib.postgres.handed import Share
-from gateway_contrib.postgres.names import ALL
+from gateway_contrib.postgres.names import ALL, PRIORITIES
 from gateway_contrib.postgres.operators.serving import Serving
 from gateway_contrib.postgres.spreading import many, tables
 from gateway_contrib.postgres.spreading.member import SpreadMember
@@ -29,6 +29,7 @@ from gateway_core.outboxes import (
     OUTBOX_FAILED,
     OutboxError,
     PastAttempt,
+    Priority,
     Recovery,
     Request,
     Standing,
@@ -106,6 +107,12 @@ class Sharing(Serving):
         """Note that the account is idle; this is written with its release."""
         if self._spread is not None and instance_id in self._accounts:
             self._writer.idle.add(instance_id)
+
+    def share_count(self, classes: Mapping[Priority, int]) -> Mapping[Priority, int]:
+        """Note what to say at a next look; returns what the others counted at the last look."""
+        self._membership.counts = tuple(classes.get(priority, 0) for priority in PRIORITIES)
+        beside = () if self._spread is None else self._spread.beside
+        return dict(zip(PRIORITIES, beside, strict=False))
 
     def passed_on(self, request: Request) -> None:
         """Forget the account's requests; the process that owns it takes them with a next look."""

@@ -1,7 +1,8 @@
 """Bounds how many unfinished envelopes a durable outbox may store, by class. Sans-I/O.
 
 As for the bounds of memory, each class may use the whole capacity: a bound for a class counts the
-envelopes of that class and of higher classes.
+envelopes of that class and of higher classes. If several processes share the outbox, the envelopes
+that others count take slots as well.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Capacity:
     wake     asks the pager for a new round, so that ended envelopes can be forgotten
     _stored  envelopes that were accepted and have not ended, by class
     _of      the same since the outbox was opened, by account and class
+    _beside  what other processes counted when they were last asked, by class
     """
 
     _most: int
@@ -41,6 +43,7 @@ class Capacity:
     _coming: dict[str, int] = attrs.field(factory=dict, init=False)
     _gone: set[str] = attrs.field(factory=set, init=False)
     _of: defaultdict[str, list[int]] = attrs.field(factory=_by_account, init=False)
+    _beside: list[int] = attrs.field(factory=lambda: [0] * (BULK + 1), init=False)
 
     def open(self, overview: Overview) -> None:
         """Count what previous process runs left."""
@@ -59,6 +62,19 @@ class Capacity:
     def unfinished(self) -> int:
         """How many envelopes were accepted and have not ended."""
         return sum(self._stored)
+
+    @property
+    def classes(self) -> dict[Priority, int]:
+        """How many envelopes of each class were accepted and have not ended."""
+        return {priority: self._stored[rank] for priority, rank in RANKS.items()}
+
+    def count_beside(self, classes: Mapping[Priority, int], now: int) -> None:
+        """Let what other processes count take slots, instead of what they counted before."""
+        for priority, rank in RANKS.items():
+            count = classes.get(priority, 0)
+            self._taken[rank] += count - self._beside[rank]
+            self._beside[rank] = count
+        self._hand_on(now)
 
     def _add(self, rank: int, count: int) -> None:
         self._taken[rank] += count
@@ -79,6 +95,11 @@ class Capacity:
     def forget(self, instance_id: str) -> None:
         """Forget an account that has no unfinished envelopes and is taken out of memory."""
         self._of.pop(instance_id, None)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits for a slot."""
+        return bool(self._waiting.size)
 
     def depth_for(self, rank: int) -> int:
         """How many slots the class and higher classes have taken."""

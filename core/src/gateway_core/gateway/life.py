@@ -12,6 +12,7 @@ from functools import partial
 
 import trio
 
+from gateway_core.backlog.owning.shared_count import share_count
 from gateway_core.contract.envelopes import Undelivered
 from gateway_core.engine.supervisor import drain, drain_in_flight, end_with_lease
 from gateway_core.gateway.counting import snapshot
@@ -106,6 +107,10 @@ class Life:
             if pager is not None:
                 workers.start_soon(pager.run)
                 workers.start_soon(groups.open)
+                if parts.count is not None:
+                    workers.start_soon(share_count, pager.capacity, parts.count, parts.clock)
+            elif parts.producer is not None:
+                workers.start_soon(parts.producer.bound.run)
             self.opened.set()
             await self.closing.wait()
             begun = trio.current_time()
@@ -166,6 +171,8 @@ class Life:
         self._on_quiet()
         if self._parts.pager is not None:
             self._parts.pager.close()
+        if self._parts.producer is not None:
+            self._parts.producer.bound.capacity.close()
         if self._parts.sourced is not None:
             self._parts.sourced.stored.close()
             self._parts.sourced.sourcing.close()

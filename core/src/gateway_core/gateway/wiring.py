@@ -12,6 +12,7 @@ from opentelemetry.metrics import MeterProvider
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.probing import Prober
+from gateway_core.backlog.owning.shared_count import Count
 from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
@@ -64,6 +65,8 @@ class Parts:
     pager     brings in entries of `outbox`; None without an outbox, as `outbox` and `journal` are
     spread    the outbox, if its accounts are spread over processes
     tenure    returns this process's position in a shared outbox; None: the outbox is not shared
+    count     exchanges counts of unfinished envelopes with the others that share the outbox; None:
+              there are no others
     producer  hands over all envelopes, or those of accounts that other processes own of a spread
               outbox; None: this process hands nothing over
     here      finds the envelopes that this process has itself
@@ -85,6 +88,7 @@ class Parts:
     outbox: Outbox | None
     spread: Spreading | None
     tenure: Callable[[], Tenure] | None
+    count: Count | None
     journal: Journal | None
     pager: Pager | None
     producer: Producer | None
@@ -225,6 +229,7 @@ def wire(
         outbox=outbox,
         spread=spread,
         tenure=getattr(outbox, "tenure", None),
+        count=getattr(outbox, "share_count", None),
         journal=journal,
         pager=pager,
         producer=producer,

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 import attrs
 
-from gateway_core.contract.envelopes import Envelope, Receipt
+from gateway_core.contract.envelopes import Envelope, Priority, Receipt
 from gateway_core.outboxes.records import Endings, Suspension, What
 
 OF_SUSPENSION = '{"do": "suspension"'
@@ -132,6 +132,13 @@ class Handover(Protocol):
 
     async def find(self, what: What) -> News | None:
         """What is known about an id or a key; None: nothing (any more). Raises `OutboxError`."""
+        ...
+
+    async def unfinished(self) -> Mapping[Priority, int]:
+        """How many unfinished envelopes the owners count, by class; some seconds old.
+
+        What no owner has taken yet is not counted. Raises `OutboxError`.
+        """
         ...
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:

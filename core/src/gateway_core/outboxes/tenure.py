@@ -1,12 +1,16 @@
-"""Describes, for statistics, a process's position in an outbox that several processes share.
+"""What an outbox that several processes share tells each of them about itself and the others.
 
-An engine for several processes offers it by a method `tenure`, which has no arguments and never
-waits.
+An engine for several processes has the methods of `Shared`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import attrs
+
+from gateway_core.contract.envelopes import Priority
 
 
 @attrs.frozen(kw_only=True)
@@ -34,3 +38,18 @@ class Tenure:
     fenced: int = 0
     taken: int = 0
     waited: float = 0.0
+
+
+class Shared(Protocol):
+    """The methods of an outbox that several processes share. None of them waits."""
+
+    def tenure(self) -> Tenure:
+        """The process's share in the outbox, for statistics."""
+        ...
+
+    def share_count(self, classes: Mapping[Priority, int]) -> Mapping[Priority, int]:
+        """Tell the other processes how many unfinished envelopes this one counts, by class.
+
+        Returns how many the other owners count; the numbers may be some seconds old.
+        """
+        ...

@@ -35,6 +35,7 @@ class Producer:
         self._telling = Telling(handover, self._asking, spawn)
         self.typing = HandedTyping(handover, self._asking, spawn)
         self.way = HandoverWay(drafting, handover, self._telling, files)
+        self.bound = self.way.bound
         self.lookup = HandedLookup(handover, self._asking)
         withdraw = self.lookup.withdraw_held
         self.groups = HandedGroups(drafting, self._asking, spawn, withdraw, files)

@@ -37,6 +37,7 @@ class Spread:
         )
         self.groups = SpreadGroups.beside(groups, pager, producer.groups)
         producer.way.keeps_order = True
+        producer.bound.capacity = pager.capacity
         pager.follow(self.way.follow)
         pager.accounts.on_left = self.groups.leave
         pager.requests.pass_on = pass_on

@@ -5,23 +5,21 @@ This module waits for a slot in the outbox, and for the outbox.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import trio
 
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import SECOND
-from gateway_core.contract.errors import GatewayClosed, OutboxError, Overloaded
+from gateway_core.contract.errors import GatewayClosed, OutboxError
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Entry
 from gateway_core.scheduling.classes import RANKS
-from gateway_core.scheduling.slot_queue import Waiter
 from gateway_core.submission.draft import Draft, Drafting
-from gateway_core.submission.slots import take_slot_nowait, wait_for_slot
+from gateway_core.submission.slots import take_slot_nowait, wait_in_outbox
 from gateway_core.submission.tickets import Ticket
 
 _entry = fast_init(Entry)
@@ -112,24 +110,7 @@ class DurableWay:
 
         Returns what `_found` returns. A draft that joins another envelope gives back its slot.
         """
-        drafting, capacity = self._drafting, self._capacity
-        if not wait:
-            raise Overloaded(
-                bound_of="the outbox",
-                pressure="saturated",
-                depth=capacity.depth_for(draft.rank),
-                bound=drafting.config.outbox_capacity,
-                retry_in=draft.partition.estimate(),
-            )
-        drafting.check_open()  # nobody wakes a waiter after the gateway has closed
-        draft.waits_from(drafting.clock.now())
-        await wait_for_slot(
-            capacity,
-            partial(self._queued, draft),
-            drafting.clock,
-            drafting.deadline_of(draft, drafting.clock.now()),
-            "the outbox",
-        )
+        await wait_in_outbox(self._capacity, draft, self._drafting, wait=wait)
         try:
             due, joined = await self._found(draft)
         except BaseException:
@@ -138,12 +119,6 @@ class DurableWay:
         if joined is not None:
             self._let_go(draft)
         return due, joined
-
-    def _queued(self, draft: Draft, wake: Callable[[], None]) -> Waiter:
-        envelope, now = draft.envelope, self._drafting.clock.now()
-        waiter = Waiter(envelope.instance_id, envelope.external_room_id, wake, draft.rank, now)
-        self._capacity.wait(waiter)
-        return waiter
 
     def _let_go(self, draft: Draft) -> None:
         """Give back the draft's slot in the outbox."""

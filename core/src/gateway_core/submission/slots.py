@@ -10,12 +10,16 @@ from typing import Protocol
 
 import trio
 
+from gateway_core.backlog.capacity import Capacity
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.errors import DeadlinePassed, GatewayClosed
+from gateway_core.contract.errors import DeadlinePassed, GatewayClosed, Overloaded
 from gateway_core.engine.partition import Partition
 from gateway_core.scheduling.admission import Full
 from gateway_core.scheduling.classes import BULK
 from gateway_core.scheduling.slot_queue import Waiter
+from gateway_core.submission.draft import Draft, Drafting
+
+THE_OUTBOX = "the outbox"
 
 
 class Slots(Protocol):
@@ -40,6 +44,34 @@ def take_slot_nowait(
         if full is not None or partition.completion.shed_for(instance_id, room, rank):
             return full
     return admission.take(instance_id, room, rank)
+
+
+async def wait_in_outbox(
+    capacity: Capacity, draft: Draft, drafting: Drafting, *, wait: bool
+) -> None:
+    """Wait until the draft holds a slot in the outbox, or raise `Overloaded` if not `wait`.
+
+    Raises what `wait_for_slot` raises.
+    """
+    if not wait:
+        raise Overloaded(
+            bound_of=THE_OUTBOX,
+            pressure="saturated",
+            depth=capacity.depth_for(draft.rank),
+            bound=drafting.config.outbox_capacity,
+            retry_in=draft.partition.estimate(),
+        )
+    drafting.check_open()  # nobody wakes a waiter after the gateway has closed
+    draft.waits_from(drafting.clock.now())
+
+    def queued(wake: Callable[[], None]) -> Waiter:
+        envelope, now = draft.envelope, drafting.clock.now()
+        waiter = Waiter(envelope.instance_id, envelope.external_room_id, wake, draft.rank, now)
+        capacity.wait(waiter)
+        return waiter
+
+    until = drafting.deadline_of(draft, drafting.clock.now())
+    await wait_for_slot(capacity, queued, drafting.clock, until, THE_OUTBOX)
 
 
 async def wait_for_slot(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeAlias
@@ -35,6 +35,8 @@ LOOK = 0.5
 """Seconds between two looks at the owner's counter."""
 BEYOND = 1.1
 """Leases for which a counter must have been seen unchanged before a takeover."""
+SAYS_EACH = 1.0
+"""Seconds, at least, between two times at which a member says how much it counts."""
 NOTED_FOR = 7
 """Days for which a former owner may ask whether its last transaction was committed."""
 
@@ -80,6 +82,7 @@ class Membership:
     """One process's part in the outbox.
 
     owns       whether this process owns the outbox, as far as it knows
+    counts     how many unfinished envelopes it counts, by class; others are told now and then
     stands_by  whether another process owned the outbox at the last look
     on_lost    called on the thread of the lease once another process owns the outbox
     takeovers  how often this process became the owner
@@ -95,6 +98,8 @@ class Membership:
         self._covered = 0.0
         self._noted = -NOTES_EACH
         self._process = uuid4()
+        self.counts: Sequence[int] = ()
+        self._said: Sequence[int] = ()
         self.member = uuid4()
         self.owns = False
         self.stands_by = False
@@ -103,7 +108,7 @@ class Membership:
 
     def anew(self) -> None:
         """Take part as a new member, so that transactions of the former one stay fenced."""
-        self.member = uuid4()
+        self.member, self._said = uuid4(), ()
 
     # -- becoming the owner: `attempt` blocks, and is called twice a second
 
@@ -187,13 +192,17 @@ class Membership:
         self._thread.start()
 
     def _renew_on(self) -> None:
-        while not self._stop.wait(self._lease / 4):
+        pause = self._lease / 4
+        due = boottime() + pause
+        while not self._stop.wait(min(SAYS_EACH, max(0.0, due - boottime()))):
             try:
-                still = self.renew()
+                if boottime() >= due:
+                    due = boottime() + pause
+                    if not self.renew():
+                        return
+                self._say_counts()
             except psycopg.Error:  # the next renewal makes a new connection
                 continue
-            if not still:
-                return
 
     def renew(self) -> bool:
         """Raise the counter; returns whether this member still owns the outbox."""
@@ -205,6 +214,14 @@ class Membership:
             return True
         self.lose()
         return False
+
+    def _say_counts(self) -> None:
+        """Tell the others how much this member counts, if that has changed."""
+        counts = self.counts
+        if counts != self._said:
+            sql = "UPDATE members SET unfinished = %s WHERE member = %s"
+            self.link.call(lambda it: it.execute(sql, (list(counts), self.member)))
+            self._said = counts
 
     def lose(self) -> None:
         """Note that another process owns the outbox."""

@@ -59,6 +59,12 @@ class Handing:
     files: Mapping[str, bytes] = attrs.field(factory=dict)
 
 
+def counted(connection: Connection) -> Sequence[int]:
+    """How many unfinished envelopes the owners count, by class."""
+    row = connection.execute("SELECT counted()").fetchone()
+    return row[0] if row is not None else ()
+
+
 def prepare(connection: Connection, schema: str) -> bool:
     """Look for the schema, and make or upgrade it if that is allowed. Raises `OutboxError`.
 

@@ -19,7 +19,7 @@ from gateway_contrib.postgres.connections.connecting import LATE
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.migrations import migrated
 from gateway_contrib.postgres.connections.pooling import PoolableLink
-from gateway_contrib.postgres.names import scope_of
+from gateway_contrib.postgres.names import PRIORITIES, scope_of
 from gateway_contrib.postgres.producing import calls
 from gateway_contrib.postgres.producing.calls import Connection, Handing
 from gateway_contrib.postgres.producing.handing import HandingOver
@@ -34,6 +34,7 @@ from gateway_core.outboxes import (
     Envelope,
     News,
     OutboxError,
+    Priority,
     What,
     log_event,
     position_of,
@@ -229,6 +230,12 @@ class PostgresHandover:
                     return None
                 found = await self._opened(partial(calls.news, ids=[what]))
         return found[0] if found else None
+
+    async def unfinished(self) -> Mapping[Priority, int]:
+        """How many unfinished envelopes the owners have said that they count."""
+        with typed(self.place, "cannot be read"):
+            counts = await self._read(calls.counted)
+        return dict(zip(PRIORITIES, counts, strict=False))
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
         """Endings, by their numbers."""

@@ -7,9 +7,11 @@ which frees its accounts.
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
+from itertools import zip_longest
 from uuid import UUID
 
 import attrs
@@ -18,7 +20,13 @@ import psycopg
 from gateway_contrib.postgres.connections import membership
 from gateway_contrib.postgres.connections.connecting import Link
 from gateway_contrib.postgres.connections.failing import Place
-from gateway_contrib.postgres.connections.membership import Connection, Membership, Owner, Watched
+from gateway_contrib.postgres.connections.membership import (
+    SAYS_EACH,
+    Connection,
+    Membership,
+    Owner,
+    Watched,
+)  # fmt: skip
 from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.spreading.shares import Account, Share, share_of
@@ -39,6 +47,7 @@ class SpreadMember(Membership):
     sourced   whether a source gives it accounts that it does not serve, once they have work to do
     beyond    the accounts that the source does not know
     untidy    whether others have gone, or it has begun the common work, since this was last cleared
+    beside    what other members count, by class
     _left     accounts that it has given up, and in which epoch, until the database says so
     """
 
@@ -54,6 +63,8 @@ class SpreadMember(Membership):
         self._accounts: dict[str, Account] = {}
         self._lacks: frozenset[str] | None = None
         self._renewed = 0.0
+        self.beside: Sequence[int] = ()
+        self._said_at = -math.inf
         self._woken = threading.Event()
         self.slot = 0
         self.share = Share()
@@ -76,7 +87,7 @@ class SpreadMember(Membership):
         )  # fmt: skip
         self.slot = self.link.call(joined)
         self._covered, self._renewed = before + self._lease, before
-        self._owned, self._known, self._lacks = {}, None, None
+        self._owned, self._known, self._lacks, self._said = {}, None, None, ()
         self._left.clear()
         self.share, self.weighed = Share(), frozenset()
         self.owns = True
@@ -182,6 +193,7 @@ class SpreadMember(Membership):
             seen = self.link.call(tables.look)
         self.untidy = self.untidy or not self._present <= seen.present
         self._present = seen.present
+        self._count(seen)
         awaited = self.link.call(tables.awaited) if self.sourced else frozenset[str]()
         known = (seen.version, seen.present, seen.spread, self._served, awaited)
         if known != self._known:
@@ -193,6 +205,15 @@ class SpreadMember(Membership):
                 raise
             if self.on_share is not None:
                 self.on_share()
+
+    def _count(self, seen: Seen) -> None:
+        """See what the others count; say what this member counts."""
+        others = [counts for member, counts in seen.counts.items() if member != self.member]
+        self.beside = tuple(map(sum, zip_longest(*others, fillvalue=0)))
+        now = membership.boottime()
+        if now >= self._said_at + SAYS_EACH:
+            self._said_at = now
+            self._say_counts()
 
     def _ended(self, seen: Seen) -> bool:
         """End members that were silent for too long; returns whether there were any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -22,7 +22,8 @@ Connection: TypeAlias = psycopg.Connection[Any]
 SLOTS = 128
 """Members that can own accounts at once: each draws ids that no other member draws."""
 CHANGED = "UPDATE shares SET version = version + 1"
-_LOOK = """SELECT s.version, m.member, m.name, m.lease, m.counter, m.weight, m.ready, m.draining
+_LOOK = """SELECT s.version, m.member, m.name, m.lease, m.counter, m.weight, m.ready, m.draining,
+        m.unfinished
     FROM shares s LEFT JOIN members m ON true"""
 _ACCOUNTS = "SELECT instance, member, epoch, pinned FROM accounts"
 _BUSY = f"{_ACCOUNTS} WHERE NOT idle UNION {_ACCOUNTS} WHERE account = ANY (%s::text[])"
@@ -61,12 +62,14 @@ class Seen:
     whole    members that own all accounts, or would own them
     spread   members that own some accounts; without the instances that each lacks
     owners   all members, with their leases
+    counts   how many unfinished envelopes each member counts, by class
     """
 
     version: int
     whole: tuple[Owner, ...]
     spread: tuple[Member, ...]
     owners: tuple[Owner, ...]
+    counts: Mapping[UUID, Sequence[int]]
 
     @property
     def present(self) -> frozenset[UUID]:
@@ -77,10 +80,11 @@ class Seen:
 def look(connection: Connection) -> Seen:
     """Look who takes part. It costs the same however many accounts there are."""
     rows = connection.execute(_LOOK).fetchall()
-    owners, whole, spread = [], [], []
-    for _, member, name, lease, counter, weight, ready, draining in rows:
+    owners, whole, spread, counts = [], [], [], {}
+    for _, member, name, lease, counter, weight, ready, draining, unfinished in rows:
         if member is None:
             continue
+        counts[member] = unfinished
         owner = Owner(member=member, name=name, lease=lease, counter=counter)
         owners.append(owner)
         if weight is None:
@@ -94,6 +98,7 @@ def look(connection: Connection) -> Seen:
         whole=tuple(whole),
         spread=tuple(spread),
         owners=tuple(owners),
+        counts=counts,
     )
 
 

@@ -15,6 +15,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.files.keeper import KeptFiles
 from gateway_core.outboxes.handover import Handover, News
 from gateway_core.submission.draft import Draft, Drafting
+from gateway_core.submission.handed.bound import Bound
 from gateway_core.submission.handed.delivery import HANDED, TAKEN, HandedDelivery
 from gateway_core.submission.handed.growing import Telling, opening
 from gateway_core.submission.tickets import Ticket
@@ -27,6 +28,7 @@ class HandoverWay:
     are not needed here any longer.
 
     keeps_order  remember for each room which envelopes no owner has taken yet (`untaken`)
+    bound        the outbox's bound
     """
 
     keeps_order = False
@@ -36,6 +38,7 @@ class HandoverWay:
     ) -> None:
         self._telling = telling
         self._drafting = drafting
+        self.bound = Bound(handover, drafting)
         self._files = files
         self._handover = handover
         self._waiting: WeakValueDictionary[str, HandedDelivery] = WeakValueDictionary()
@@ -45,10 +48,20 @@ class HandoverWay:
         handover.heard = self._heard
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
-        """Hand the envelope over. Raises the reason if that is not possible."""
-        del wait  # the owner's bounds do not matter here: an envelope that waits for them is stored
+        """Hand the envelope over. Raises the reason if that is not possible.
+
+        Of the owner's bounds only the outbox's matters here: what waits for the others is stored.
+        """
         drafting = self._drafting
         drafting.check_open()
+        await self.bound.take(draft, wait=wait)
+        try:
+            return await self._hand_over(draft)
+        finally:
+            self.bound.let_go(draft)
+
+    async def _hand_over(self, draft: Draft) -> Ticket:
+        drafting = self._drafting
         asked, growth, grows = draft.asked, draft.growth, False
         if growth is not None and isinstance(asked, Send):
             if growth.state == "deleted":
