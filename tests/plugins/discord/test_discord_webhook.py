@@ -114,3 +114,30 @@ def test_an_account_is_a_bot_or_a_webhook():
         DiscordSettings(token=Secret("a.b.c"), webhook_url=Secret(URL))
     with pytest.raises(ValueError, match="must be a webhook's URL"):
         DiscordSettings(webhook_url=Secret("https://example.org/x"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8080/api/webhooks/77/s3cr-et",
+        "https://discord.com.example.org/api/webhooks/77/s3cr-et",
+        "https://[::1/api/webhooks/77/s3cr-et",
+        "https://discord.com@example.org/api/webhooks/77/s3cr-et",
+    ],
+)
+def test_its_url_leads_to_discord(url):
+    """The token goes to `base_url`, so that another host's token would be given away."""
+    with pytest.raises(ValueError, match=r"at discord.com or at the host of `base_url`") as raised:
+        DiscordSettings(webhook_url=Secret(url))
+    assert "s3cr-et" not in str(raised.value)
+
+
+@pytest.mark.parametrize("host", ["discordapp.com", "ptb.discord.com", "canary.discordapp.com"])
+def test_its_url_may_name_any_host_of_discord(host):
+    url = f"https://{host}/api/webhooks/77/s3cr-et"
+    assert "77" == DiscordSettings(webhook_url=Secret(url)).webhook["webhook"]
+
+
+def test_its_url_may_be_at_the_base_url():
+    url, base = "http://127.0.0.1:8080/api/webhooks/77/s3cr-et", "http://127.0.0.1:8080/api/v10"
+    assert "77" == DiscordSettings(webhook_url=Secret(url), base_url=base).webhook["webhook"]

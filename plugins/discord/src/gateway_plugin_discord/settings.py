@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 from attrs.validators import optional
@@ -32,9 +33,24 @@ _WEBHOOK = secret(
     r"https?://\S+/webhooks/[1-9][0-9]{0,19}/[\w-]+",
     "a webhook's URL, https://discord.com/api/webhooks/…/…",
 )
+_OF_DISCORD = frozenset(
+    f"{client}{host}"
+    for client in ("", "canary.", "ptb.")
+    for host in ("discord.com", "discordapp.com")
+)
 _PAGE = matching("[!-'*-~]+", "a URL without white space and parentheses")
 _COUNT = whole(least=1, most=100_000)
 _SECONDS = number(least=0.001)
+
+
+def _leads_to_discord(settings: Any, field: attrs.Attribute[Any], value: Secret) -> None:
+    """Requests go to `base_url`, with the URL's token: another host must not have issued it."""
+    _WEBHOOK(settings, field, value)
+    named, base = (url.split("/")[2].lower() for url in (value.reveal(), settings.base_url))
+    if named not in _OF_DISCORD and named != base:
+        raise ValueError(
+            f"'webhook_url' must be at discord.com or at the host of `base_url`, {base}"
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -50,8 +66,9 @@ class DiscordSettings(NetworkSettings):
     """Settings of one bot; `NetworkSettings` has the settings of its connection.
 
     token            the bot's token, without the word `Bot`
-    webhook_url      instead of a token, an incoming webhook's URL. The account can then only send,
-                     edit and delete its own messages in the room `webhook`
+    webhook_url      instead of a token, an incoming webhook's URL, at discord.com or at the host of
+                     `base_url`. The account can then only send, edit and delete its own messages
+                     in the room `webhook`
     base_url         the HTTP API, v10; https, or http to loopback
     user_agent_url   the page of your bot: Discord asks for one in every request
                      (discord.com/developers/docs/reference#user-agent)
@@ -76,10 +93,12 @@ class DiscordSettings(NetworkSettings):
     """
 
     token: Secret | None = attrs.field(default=None, validator=optional(_TOKEN), metadata=ACCOUNT)
-    webhook_url: Secret | None = attrs.field(
-        default=None, validator=all_of(optional(_WEBHOOK), in_place_of("token")), metadata=ACCOUNT
-    )
     base_url: str = attrs.field(default=BASE_URL, validator=base_url, metadata=ACCOUNT)
+    webhook_url: Secret | None = attrs.field(
+        default=None,
+        validator=all_of(optional(_leads_to_discord), in_place_of("token")),
+        metadata=ACCOUNT,
+    )
     user_agent_url: str = attrs.field(default="https://example.com/gateway", validator=_PAGE)
     max_length: int = attrs.field(default=MAX_LENGTH, validator=whole(least=100, most=MAX_LENGTH))
     message_count: int = attrs.field(default=5, validator=_COUNT)
