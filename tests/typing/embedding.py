@@ -13,6 +13,7 @@ from typing import assert_type
 from gateway_core import (
     Button,
     Delivered,
+    DeliveryError,
     Disposition,
     Edit,
     Envelope,
@@ -22,6 +23,7 @@ from gateway_core import (
     KeyRef,
     MessageRef,
     Problem,
+    Reason,
     Receipt,
     Send,
     Status,
@@ -59,6 +61,12 @@ class Policy:
 async def send(instance: Instance, attempt: Attempt) -> Answer:
     """Async and typed."""
     return Answer(message_id=f"{instance.id}:{attempt.number}")
+
+
+def blocked(error: DeliveryError) -> bool:
+    """The reason is there even if the receipt has no verdict."""
+    assert_type(error.reason, Reason | None)
+    return error.reason == "forbidden"
 
 
 async def embed() -> None:

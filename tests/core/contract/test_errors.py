@@ -112,6 +112,12 @@ def test_every_public_exception_is_among_them():
     assert raised | {UnreadableBody} == {type(error) for error in EVERY}
 
 
+def test_a_delivery_error_has_the_reason_of_its_verdict():
+    """An envelope that was cancelled or expired may have ended without an error."""
+    assert "unauthorized" == DeliveryError(attrs.evolve(RECEIPT, verdict=VERDICT)).reason
+    assert DeliveryError(RECEIPT).reason is None
+
+
 MEAN = "\x1b[31m\x9b31m\u202e\ud800\x00 no\n2026-11-28 [error] gateway.token is\r"
 SAID = Verdict(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, raw=MEAN)
 OF_OTHERS = [

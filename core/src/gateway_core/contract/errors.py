@@ -9,7 +9,7 @@ import attrs
 
 from gateway_core.contract.envelopes import Receipt
 from gateway_core.contract.validators import printable, shown
-from gateway_core.contract.verdicts import Dispatched, Verdict
+from gateway_core.contract.verdicts import Dispatched, Reason, Verdict
 
 
 @attrs.frozen
@@ -246,6 +246,11 @@ class DeliveryError(GatewayError):
     """The envelope was not delivered; `receipt` says how it ended, and why."""
 
     receipt: Receipt
+
+    @property
+    def reason(self) -> Reason | None:
+        """The reason in the receipt's verdict; None: no error ended the envelope."""
+        return None if self.receipt.verdict is None else self.receipt.verdict.reason
 
     def __str__(self) -> str:
         why = f": {self.receipt.verdict}" if self.receipt.verdict is not None else ""
