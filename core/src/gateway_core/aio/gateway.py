@@ -36,6 +36,7 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
+from gateway_core.gateway.copies import refuse_copy
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.endings import Ended
 from gateway_core.submission.preview import Preview
@@ -51,6 +52,8 @@ class Gateway(Answers, Marks, GroupVerbs):
     A gateway belongs to the loop that opened it; in another loop its methods raise `RuntimeError`.
     If a task is cancelled, the envelope that it waits for is withdrawn unless it has started.
     """
+
+    __reduce__ = refuse_copy
 
     def __init__(self, home: Home) -> None:
         self._home = home

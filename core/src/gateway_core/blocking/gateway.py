@@ -43,6 +43,7 @@ from gateway_core.contract.hookspecs import Identity, Providers
 from gateway_core.contract.instances import Instance
 from gateway_core.gateway import gateway as core
 from gateway_core.gateway import opening as core_opening
+from gateway_core.gateway.copies import refuse_copy
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.endings import Ended
 from gateway_core.outboxes.interface import Outbox
@@ -67,6 +68,8 @@ class Gateway(Answers, Marks, GroupVerbs):
     timeout  of each method that waits: seconds after which it raises `TimeoutError`, which says
              whether an envelope that has not started is withdrawn; None: it waits as long as needed
     """
+
+    __reduce__ = refuse_copy
 
     def __init__(self, make: Callable[[], AbstractAsyncContextManager[core.Gateway]]) -> None:
         self._home = Home(make)

@@ -19,6 +19,7 @@ from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import Envelope, KeyRef, Undelivered
 from gateway_core.contract.errors import ConfigError, Problem
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.gateway.copies import refuse_copy
 from gateway_core.gateway.counting import snapshot
 from gateway_core.gateway.instances import InstanceVerbs
 from gateway_core.gateway.life import Life
@@ -44,6 +45,8 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
 
     Made by `open_gateway`.
     """
+
+    __reduce__ = refuse_copy
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.door, parts.lookup.withdraw_held)
