@@ -258,6 +258,16 @@ def test_people_are_named_only_where_the_envelope_says_so(instance):
     [quiet], [loud] = parts(instance, text), parts(instance, text, mentions=True)
     assert "entities" not in quiet.payload
     assert {"id": 5} == loud.payload["entities"][0]["user"]
+    assert (("link to a person shown as text",), ()) == (quiet.degraded, loud.degraded)
+
+
+def test_only_the_part_that_loses_a_link_to_a_person_reports_it(instance):
+    """And once, however many such links it has."""
+    text = '<a href="tg://user?id=5">you</a> <a href="tg://user?id=6">and you</a> '
+    first, *_, last = parts(instance, text + "word " * 1500)
+    assert (("link to a person shown as text",), ()) == (first.degraded, last.degraded)
+    [shown] = parts(instance, text, mentions=["5", "6"])
+    assert () == shown.degraded
 
 
 def test_a_long_one_is_cut_with_its_tags_closed_and_opened_again(instance):

@@ -28,6 +28,7 @@ _USER = re.compile(
     re.ASCII | re.DOTALL | re.IGNORECASE,
 )
 _USERS = range(1, 2**40)
+_NOT_NAMED = "link to a person shown as text"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?!\d)", re.IGNORECASE)
 _OWN_SCHEME = re.compile(r"(?:tg|ton|tonsite)://[\w.-]+(?:[/?#]|\Z)", re.ASCII | re.IGNORECASE)
 
@@ -141,6 +142,7 @@ def read(source: str, *, mentions: Mentions) -> Native:
         text=text,
         spans=tuple(whole),
         blocks=(Block(0, 0, len(text), Kind.PARAGRAPH),) if text else (),
+        degraded=tuple(reader.degraded),
         trace=(reader.places, reader.origins),
     )
     # The entity that closes last is the outermost.
@@ -159,6 +161,7 @@ class _Reader:
         self.origins: list[int] = []
         self.open: list[_Open] = []
         self.entities: list[Entity] = []
+        self.degraded: list[tuple[int, str]] = []
         self.problems: list[str] = []
 
     def read(self) -> None:
@@ -219,7 +222,8 @@ class _Reader:
             return
         fields = dict(tag.fields)
         if fields["type"] == "text_link":
-            linked = self._linked(fields["url"] or "".join(self.pieces[tag.piece :]))
+            address = fields["url"] or "".join(self.pieces[tag.piece :])
+            linked = self._linked(address, tag.start)
             if linked is None:
                 return
             fields = linked
@@ -234,15 +238,18 @@ class _Reader:
             return {}
         return {"language": self.entities.pop().fields["language"]}
 
-    def _linked(self, address: str) -> dict[str, Any] | None:
-        """The fields of a link's entity; None if Telegram makes no link of the address."""
+    def _linked(self, address: str, start: int) -> dict[str, Any] | None:
+        """The fields of a link's entity; None: Telegram makes none, or `mentions` allows none."""
         person = _USER.fullmatch(address)
         if person and int(person[1]) in _USERS:
             user = {"id": int(person[1])}
             called = (
                 self.mentions if isinstance(self.mentions, bool) else person[1] in self.mentions
             )
-            return {"type": "text_mention", "user": user} if called else None
+            if called:
+                return {"type": "text_mention", "user": user}
+            self.degraded.append((start, _NOT_NAMED))
+            return None
         whole = address if _SCHEME.match(address) else f"http://{address}"
         url = whole if _OWN_SCHEME.match(whole) else web_address(whole)
         return {"type": "text_link", "url": url} if url else None
