@@ -176,9 +176,9 @@ assert set(SERVERS) == set(ANSWERING)
 @pytest.mark.parametrize("server", ANSWERING[: amount("servers that answer")])
 async def test_an_application_answers_an_event_once_and_streams(server, tmp_path):
     async with serving(server, tmp_path) as served:
-        event = served.emulator.people.say(ROOM, "*hello*", user=USER)
+        event = served.emulator.people.say(ROOM, "*hello* &lt;3", user=USER)  # as Slack escapes
         assert 200 == await served.deliver(event)
-        await served.program.until(lambda: "You said: *hello*" in served.texts())
+        await served.program.until(lambda: "You said: *hello* <3" in served.texts())
         if server not in KNOWS_NO_REPEAT:
             assert 200 == await served.deliver(event)
         asks = served.ask if "bolt" in server else served.say
@@ -187,7 +187,7 @@ async def test_an_application_answers_an_event_once_and_streams(server, tmp_path
         await served.program.until(
             lambda: [t.rstrip().replace("**", "") for t in served.texts(ANOTHER)] == whole
         )
-        assert ["You said: *hello*"] == served.texts()
+        assert ["You said: *hello* <3"] == served.texts()
         answer = next(m for m in served.emulator.rooms.conversation(ROOM) if m.user is None)
         assert event["event"]["ts"] == answer.thread
     assert {} == served.emulator.limited
