@@ -228,6 +228,15 @@ def test_a_request_of_slack_bolt_says_the_same_as_its_json(name):
     assert address_of(request) is not None
 
 
+@pytest.mark.parametrize("name", BODIES)
+def test_a_request_of_socket_mode_says_the_same_as_its_payload(name):
+    slack_sdk = pytest.importorskip("slack_sdk.socket_mode.request", reason="no slack_sdk")
+    kind = BODIES[name].get("type", "slash_commands")
+    request = slack_sdk.SocketModeRequest(kind, "57d6a792", BODIES[name])
+    assert address_of(BODIES[name]) == address_of(request)
+    assert address_of(request) is not None
+
+
 def test_a_home_tab_is_no_conversation_though_it_names_a_channel():
     event = wrapped(
         type="app_home_opened", user="U061F7AUR", channel="D0LAN2Q65", tab="home",

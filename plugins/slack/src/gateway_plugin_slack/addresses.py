@@ -18,7 +18,8 @@ interaction)."""
 def address_of(event: Any) -> Address | None:
     """Room, thread, reply and key of an event; None for an event that has no conversation.
 
-    `event` may be slack_bolt's `event`, `body`, `command`, `shortcut` or request.
+    `event` may be slack_bolt's `event`, `body`, `command`, `shortcut` or request, or a request of
+    slack_sdk's socket mode.
 
     The key identifies the message (and its edit), so that the two events of one mention, and
     Slack's repeated deliveries, lead to one answer. An event that is not a message has a key of its
@@ -26,7 +27,8 @@ def address_of(event: Any) -> Address | None:
     has a deleted message.
     """
     if not isinstance(event, Mapping):
-        event = getattr(event, "body", None)  # slack_bolt's request
+        # The requests of slack_bolt and of slack_sdk's socket mode.
+        event = getattr(event, "body", getattr(event, "payload", None))
     if not isinstance(event, Mapping):
         return None
     body, inner = event, event.get("event")
