@@ -31,6 +31,12 @@ _METHOD = re.compile(r"[A-Za-z]{1,64}")
 MOST_PROBLEMS = 5
 """How many mistakes in a text's markup are reported; later ones may follow from these."""
 
+_OF_FILES = {
+    "has_spoiler": "set `File(spoiler=True)` instead",
+    "thumbnail": "a thumbnail is not supported",
+}
+"""What is wrong with fields of Telegram's methods that a file cannot get by `extra`."""
+
 OWNED = frozenset(
     {
         "caption",
@@ -117,8 +123,10 @@ def _unknown_fields(settings: TelegramSettings, envelope: Send | Edit) -> Iterat
         if isinstance(envelope, Send):
             method, more = method_of(parts_of(settings, envelope, "as_asked")[-1])
         unknown -= more
+    of_files = _OF_FILES if _has_files(envelope) else {}
     for name in sorted(unknown):
-        yield Problem(f"extra.{name}", f"{method} has no such parameter")
+        words = of_files.get(name, f"{method} has no such parameter")
+        yield Problem(f"extra.{name}", words)
 
 
 def _has_files(envelope: Send | Edit) -> bool:

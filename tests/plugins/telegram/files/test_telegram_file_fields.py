@@ -53,7 +53,8 @@ async def test_each_kind_of_file_has_fields_of_its_own(bot, kind, extra):
         ("text", ["audio", "audio"], {"title": "Song"}, "sendMediaGroup"),
         ("", ["audio", "audio"], {"title": "Song"}, "sendMediaGroup"),
         ("x" * 1_025, ["photo"], ABOVE, "sendMessage"),
-        ("text", ["photo"], {"has_spoiler": True}, "sendPhoto"),
+        ("text", ["photo"], {"performer": "Ada"}, "sendPhoto"),
+        ("text", [], {"has_spoiler": True}, "sendMessage"),
         ("text", [], ABOVE, "sendMessage"),
     ],
 )
@@ -63,6 +64,20 @@ async def test_what_the_method_does_not_take_is_refused(bot, text, kinds, extra,
     [problem] = raised.value.problems
     [name] = extra
     assert (f"extra.{name}", f"{method} has no such parameter") == (problem.place, problem.text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("photo", "has_spoiler", r"set `File\(spoiler=True\)` instead"),
+        ("audio", "thumbnail", "a thumbnail is not supported"),
+    ],
+)
+async def test_a_field_of_files_that_the_gateway_has_otherwise_or_lacks_says_so(
+    bot, kind, name, words
+):
+    with pytest.raises(Invalid, match=f"extra.{name}: {words}"):
+        await bot.send("text", kind, extra={name: True})
 
 
 async def test_the_fields_of_a_new_file_are_those_of_its_kind(bot, make):
