@@ -48,6 +48,38 @@ async def test_it_writes_edits_and_deletes(discord, opened, autojump_clock):
     assert not any("authorization" in each.headers for each in discord.requests)
 
 
+SENDER = {"username": "Deploys", "avatar_url": "https://example.org/a.png"}
+
+
+async def test_every_part_of_a_message_names_its_sender(discord, opened, autojump_clock):
+    """An edit does not, since no edit can change it, and leaves equal parts alone."""
+    text = "word " * 500
+    async with opened() as gateway:
+        receipt = await gateway.send("alerts", "webhook", text, extra=SENDER)
+        await gateway.edit(receipt.ref, f"{text}more")
+    *sent, edited = [(each.verb, each.body) for each in discord.requests]
+    assert [("POST", SENDER)] * 2 == [
+        (verb, {name: body.get(name) for name in SENDER}) for verb, body in sent
+    ]
+    assert ("PATCH", set()) == (edited[0], SENDER.keys() & edited[1].keys())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("username", "x" * 81), ("username", 7), ("avatar_url", 7)]
+)
+async def test_a_sender_that_discord_refuses_is_not_accepted(opened, name, value, autojump_clock):
+    async with opened() as gateway:
+        with pytest.raises(Invalid, match=f"extra.{name}: must"):
+            await gateway.send("alerts", "webhook", "one", extra={name: value})
+
+
+async def test_a_bot_names_no_sender(discord, autojump_clock):
+    bot = Instance("bot", "discord", DiscordSettings(token=Secret("a.b.c")))
+    async with open_gateway(GatewayConfig(instances=[bot]), wall_clock=virtual_wall) as gateway:
+        with pytest.raises(Invalid, match=r"extra.username: is not a field of a message"):
+            await gateway.send("bot", "1100000000000000001", "one", extra={"username": "Deploys"})
+
+
 async def test_what_may_have_arrived_is_never_taken_for_deduplicated(
     discord, opened, autojump_clock
 ):

@@ -18,6 +18,7 @@ from gateway_plugin_discord.methods import (
     EDIT_FIELDS,
     MESSAGE,
     NOT_IN_V2,
+    SENDER_FIELDS,
     route_of_method,
 )
 from gateway_plugin_discord.settings import DiscordSettings
@@ -44,7 +45,8 @@ def _content_problems(settings: DiscordSettings, envelope: Envelope) -> Iterable
     if isinstance(envelope, Call):
         return _call_problems(envelope)
     if isinstance(envelope, Send):
-        of_message = _message_problems(envelope, CREATE_FIELDS)
+        sender = frozenset() if settings.webhook_url is None else SENDER_FIELDS
+        of_message = _message_problems(envelope, CREATE_FIELDS | sender)
         beside = (*poll_problems(envelope), *problems_of_files(settings, envelope))
         return (*of_message, *_mention_problems(envelope), *beside)
     if isinstance(envelope, Edit) and envelope.only_buttons:

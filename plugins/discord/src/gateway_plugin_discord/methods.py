@@ -132,6 +132,9 @@ EDIT_FIELDS = frozenset(
 )
 """The fields of a new message, and those of an edit; no other field is sent
 (discord.com/developers/docs/resources/message#create-message, #edit-message)."""
+SENDER_FIELDS = frozenset({"avatar_url", "username"})
+"""The fields by which a webhook's new message names its sender, in all of its parts
+(discord.com/developers/docs/resources/webhook#execute-webhook)."""
 
 SUPPRESS_EMBEDS = 1 << 2
 SUPPRESS_NOTIFICATIONS = 1 << 12

@@ -12,11 +12,14 @@ from urllib.parse import urlencode
 import attrs
 
 from gateway_core.authors import Attempt, Call, Envelope, Problem, Send
-from gateway_plugin_discord.methods import FOLLOW_UP, Route
+from gateway_plugin_discord.methods import FOLLOW_UP, SENDER_FIELDS, Route
 from gateway_plugin_discord.requests import edit_body, message_body
 
 ROOM = "webhook"
 """The one room of such an account: Discord does not say in advance which channel it is."""
+
+LONGEST_NAME = 80
+"""Most characters of a `username`."""
 
 _MESSAGE = "/webhooks/{webhook}/{token}/messages/{message}"
 DESCRIBE = Route("GET", "/webhooks/{webhook}/{token}")
@@ -47,3 +50,14 @@ def problems_of_webhook(envelope: Envelope) -> Iterable[Problem]:
         yield Problem("method", "a webhook can only send, edit and delete")
     if isinstance(envelope, Send) and envelope.reply_to is not None:
         yield Problem("reply_to", "a webhook cannot reply to a message: leave it out")
+    if isinstance(envelope, Send):
+        yield from _sender_problems(envelope.extra or {})
+
+
+def _sender_problems(extra: Mapping[str, Any]) -> Iterable[Problem]:
+    for name in sorted(SENDER_FIELDS & extra.keys()):
+        if not isinstance(extra[name], str):
+            yield Problem(f"extra.{name}", f"must be a text, not {type(extra[name]).__name__}")
+    sender = extra.get("username")
+    if isinstance(sender, str) and not 0 < len(sender.strip()) <= LONGEST_NAME:
+        yield Problem("extra.username", f"must have 1 to {LONGEST_NAME} characters")

@@ -10,7 +10,11 @@ import attrs
 from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, cut, is_prose, neutral, parse, plan
 from gateway_plugin_discord.beside.polls import with_poll
-from gateway_plugin_discord.methods import SUPPRESS_EMBEDS, SUPPRESS_NOTIFICATIONS
+from gateway_plugin_discord.methods import (
+    SENDER_FIELDS,
+    SUPPRESS_EMBEDS,
+    SUPPRESS_NOTIFICATIONS,
+)
 from gateway_plugin_discord.rendering.document import Dialect
 from gateway_plugin_discord.rendering.plain import escape, length
 
@@ -105,8 +109,15 @@ def _allowed(named: Sequence[str]) -> Mapping[str, object]:
 
 
 def _part(envelope: Send | Edit, part: Part) -> Part:
-    """The part as it is sent. `silent` concerns only the sending, so the digest leaves it out."""
-    if not isinstance(envelope, Send) or not envelope.silent:
+    """The part as it is sent; the digest leaves out what concerns only the sending.
+
+    These are `silent`, and the sender that a webhook's message names. Core gives `extra` to the
+    last part only, but every part names the sender.
+    """
+    if not isinstance(envelope, Send) or not (envelope.silent or envelope.extra):
         return part
-    flags = part.payload["flags"] | SUPPRESS_NOTIFICATIONS
-    return attrs.evolve(part, payload={**part.payload, "flags": flags}, digest=part.digest)
+    extra = envelope.extra or {}
+    added = {name: extra[name] for name in SENDER_FIELDS & extra.keys()}
+    if envelope.silent:
+        added["flags"] = part.payload["flags"] | SUPPRESS_NOTIFICATIONS
+    return attrs.evolve(part, payload={**part.payload, **added}, digest=part.digest)
