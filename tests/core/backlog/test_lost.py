@@ -375,3 +375,17 @@ async def test_policies_vote_where_the_account_is_owned(outbox, autojump_clock):
         ended = {found.receipt.disposition for found in outbox._ended.values()}
         assert {Disposition.SHED, Disposition.DELIVERED} == ended
     assert ["accepted as its owner", "sent as bulk"] == channel.texts("r")
+
+
+async def test_nobody_waits_for_a_slot_of_a_lost_account(outbox, autojump_clock):
+    """Its envelopes end elsewhere, so that no slot becomes free here."""
+    async with open_test_gateway(slow(100), outbox=outbox, outbox_capacity=1) as gateway:
+        await gateway.enqueue("bot", "r", "has the slot")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(gateway.enqueue, "bot", "r", "waits")
+            await trio.testing.wait_all_tasks_blocked()
+            assert ["has the slot"] == outbox.texts()
+            outbox.take("bot")
+            with trio.fail_after(1), pytest.raises(OutboxError, match="another process"):
+                await gateway.enqueue("bot", "r", "comes later")
+        assert ["has the slot", "waits"] == outbox.texts()

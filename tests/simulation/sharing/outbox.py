@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -103,13 +104,16 @@ class Nothing:
 class SharedOutbox(PostgresOutbox):
     """The product's outbox of one process. It takes on its accounts one by one.
 
-    In some worlds, it takes on many accounts at once.
+    In some worlds, it takes on many accounts at once. In some, all members keep to one bound.
     """
 
     recover_many: Any = None
+    share_count: Any = None
 
     def __init__(self, member: Member) -> None:
         self._member = member
+        if member.world.setup.bound is not None:
+            self.share_count = partial(PostgresOutbox.share_count, self)
         if member.world.setup.at_once:
             self.recover_many = partial(PostgresOutbox.recover_many, self)
         settings = attrs.evolve(member.world.setup.settings, weight=member.weight)
@@ -282,8 +286,11 @@ def _recovery(connection: Any, seals: Any, instance: str) -> Any:
 
 
 @contextmanager
-def world_of(uuids: Random) -> Iterator[None]:
-    """Let the product's modules run in the world's time and with its rows."""
+def world_of(uuids: Random, *, counts: bool) -> Iterator[None]:
+    """Let the product's modules run in the world's time and with its rows.
+
+    counts  whether members say how much is unfinished
+    """
 
     given: list[tuple[Any, str, Any]] = [
         (outboxes, "Link", SimulatedLink),
@@ -294,6 +301,7 @@ def world_of(uuids: Random) -> Iterator[None]:
         (membership, "threading", SimpleNamespace(Event=Stop, Thread=Thread)),
         (membership, "uuid4", lambda: UUID(int=uuids.getrandbits(128), version=4)),
         (handing, "_is_readable", lambda connection: False),
+        (membership, "SAYS_EACH", membership.SAYS_EACH if counts else math.inf),
         (membership, "own_name", lambda: MEMBER.get().name),
         (membership, "version", lambda _: "0"),
         (spreading, "threading", SimpleNamespace(Event=Stop, Thread=Thread)),

@@ -117,6 +117,11 @@ class Setup:
         """Whether the accounts are spread over the members."""
         return self.settings.accounts == "spread"
 
+    @property
+    def bound(self) -> int | None:
+        """How much all members together may leave unfinished; None: as much as they like."""
+        return 8 if self.seed % 16 == 10 else None
+
     def generator(self, concern: str) -> Random:
         """A random generator for one concern, so that a change of one concern changes no other."""
         return Random(f"shared:{concern}:{self.seed}")

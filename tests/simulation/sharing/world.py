@@ -89,7 +89,13 @@ def made(setup: Setup) -> Outcome:
     nothing = patch.object(plugins, "discover", lambda _: ([], []))
     known = patch.object(plugins, "unknown_names", lambda *_: [])
     timeless = patch.object(calling, "perf_counter", float)
-    with nothing, known, timeless, world_of(setup.generator("ids")), _logs_to(laws):
+    with (
+        nothing,
+        known,
+        timeless,
+        world_of(setup.generator("ids"), counts=setup.bound is not None),
+        _logs_to(laws),
+    ):
         try:
             run_seeded(f"shared schedule:{seed}", world.run)
         except BaseException as error:
@@ -373,6 +379,8 @@ class World:
 
     async def _opened(self, member: Member) -> None:
         setup, config = self.setup, self.setup.config
+        if setup.bound is not None:
+            config = attrs.evolve(config, outbox_capacity=setup.bound)
         if setup.source is not None:
             config = attrs.evolve(config, instances=(), instance_source=setup.source)
         try:

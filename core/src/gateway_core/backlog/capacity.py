@@ -92,6 +92,11 @@ class Capacity:
             self._add(rank, -count)
         self._hand_on(now)
 
+    def let_through(self, instance_id: str) -> None:
+        """Let callers go on that wait for an account of another process, and hear of that then."""
+        for waiter in [it for it in self._waiting if it.instance_id == instance_id]:
+            self._grant(waiter)
+
     def forget(self, instance_id: str) -> None:
         """Forget an account that has no unfinished envelopes and is taken out of memory."""
         self._of.pop(instance_id, None)
@@ -198,7 +203,10 @@ class Capacity:
             waiter = next(free, None)
             if waiter is None:
                 return
-            self._waiting.remove(waiter)
-            self._taken[waiter.rank] += 1
-            waiter.granted = True
-            waiter.wake()
+            self._grant(waiter)
+
+    def _grant(self, waiter: Waiter) -> None:
+        self._waiting.remove(waiter)
+        self._taken[waiter.rank] += 1
+        waiter.granted = True
+        waiter.wake()

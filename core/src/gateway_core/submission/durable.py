@@ -110,6 +110,8 @@ class DurableWay:
 
         Returns what `_found` returns. A draft that joins another envelope gives back its slot.
         """
+        if not self._pager.accounts.has(instance_id := draft.account.instance.id):
+            raise OutboxError(f"account {instance_id} belongs to another process now")
         await wait_in_outbox(self._capacity, draft, self._drafting, wait=wait)
         try:
             due, joined = await self._found(draft)

@@ -192,12 +192,12 @@ class Membership:
         self._thread.start()
 
     def _renew_on(self) -> None:
-        pause = self._lease / 4
-        due = boottime() + pause
-        while not self._stop.wait(min(SAYS_EACH, max(0.0, due - boottime()))):
+        left = pause = self._lease / 4
+        while not self._stop.wait(rest := min(SAYS_EACH, left)):
+            left -= rest
             try:
-                if boottime() >= due:
-                    due = boottime() + pause
+                if left <= 0.0:
+                    left = pause
                     if not self.renew():
                         return
                 self._say_counts()

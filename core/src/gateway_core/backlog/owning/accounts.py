@@ -170,6 +170,7 @@ class Accounts:
             account.lose()
             log_event(ACCOUNT_LOST, instance=instance_id)
             self.cursors.of.pop(instance_id, None)
+            self._capacity.let_through(instance_id)
             self.ownership.lose(account, self._registry.serving[instance_id])
             if self._spread is not None:
                 self.on_left(instance_id)
