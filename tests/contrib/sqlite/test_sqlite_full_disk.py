@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import apsw
 import pytest
@@ -17,6 +19,7 @@ from gateway_contrib.sqlite.files import log
 from gateway_core import OutboxError, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import Entries
+from gateway_core.testing.records_contract.making import Stored
 
 
 @pytest.fixture
@@ -172,6 +175,36 @@ async def test_trouble_after_a_quiet_minute_is_news(outbox, autojump_clock):
                 await outbox.append(entries(SMALL), lambda: None)
                 await trio.sleep(QUIET)
     assert [1, WORKS] * 3 == told(logs)
+
+
+@contextmanager
+def no_new_files(outbox):
+    """The database has room, and the folder beside it has none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox._folder, "new", refuse)
+        yield
+
+
+def refuse(digest):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(("trouble", "size"), [(full, 100_000), (no_new_files, 300_000)])
+async def test_files_that_it_does_not_take_are_logged_likewise(
+    outbox, trouble, size, autojump_clock
+):
+    stored, entries = Stored(bytes(size)), Entries()
+    with capture_logs() as logs:
+        async with outbox:
+            await outbox.append(entries(SMALL), lambda: None)
+            with trouble(outbox):
+                for _ in range(100):
+                    with pytest.raises(OutboxError, match="the disk is full"):
+                        await outbox.store_bytes(stored.digest, stored.pieces())
+            assert [1, 10, 100] == told(logs)
+            await outbox.store_bytes(stored.digest, stored.pieces())
+            await outbox.append(entries(SMALL), lambda: None)
+            assert [1, 10, 100, WORKS] == told(logs)
 
 
 async def test_what_cannot_be_forgotten_is_not_logged_each_second(tmp_path, autojump_clock):

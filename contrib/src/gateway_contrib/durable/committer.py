@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -109,6 +110,20 @@ class Committer:
             if self.closing:
                 await trio.sleep_forever()
             await self._urgent.wait()
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Log a failure of the disk outside the batches as theirs are; it is raised all the same.
+
+        An `OutboxError` that has no cause is a refusal, and not a failure of the disk.
+        """
+        try:
+            yield
+        except OutboxError as error:
+            failed = error.__cause__ is not None
+            if failed and (times := self._trouble.fails(str(error), trio.current_time())):
+                log_event(OUTBOX_FAILED, error=str(error), times=times)
+            raise
 
     def _works(self, *, wrote: bool, ends: bool = False) -> None:
         """Nothing failed, so an alert of an earlier failure ends once something is written."""

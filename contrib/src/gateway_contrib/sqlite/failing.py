@@ -56,6 +56,8 @@ def words(
     path        the file in which it happened
     connection  the connection that raised it
     """
+    if isinstance(error, apsw.SQLError) and isinstance(error.__context__, apsw.Error):
+        error = error.__context__  # SQLite itself rolled back, so apsw had nothing to roll back
     if isinstance(error, OSError) and error.errno is not None and error.errno in SYSTEM:
         return f"{SYSTEM[error.errno]} ({error.strerror})"
     if isinstance(error, apsw.IOError | apsw.CantOpenError):

@@ -162,7 +162,7 @@ class Storing(Recording):
         await self._write_bytes(new.finish)
 
     async def _write_bytes(self, do: Callable[[], object]) -> None:
-        with self._presence.typed("cannot store bytes"):
+        with self._committer.logged(), self._presence.typed("cannot store bytes"):
             await self._in_thread(do, self._storing)
 
     async def release_bytes(self, digest: str) -> None:
@@ -203,5 +203,5 @@ class Storing(Recording):
 
     async def _write_apart(self, do: Callable[[], T]) -> T:
         """Call `do` between two batches, in a transaction of its own."""
-        with self._presence.typed("cannot write", self._connection):
+        with self._committer.logged(), self._presence.typed("cannot write", self._connection):
             return await self._in_thread(lambda: self._writer.apart(do), self._writing)
