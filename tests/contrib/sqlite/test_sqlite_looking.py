@@ -97,6 +97,17 @@ def test_what_failed_is_listed_with_age_class_length_and_cause(look):
     assert ["bot", "gone", "2 h", "bulk", "1 character", *common] == oldest
 
 
+@pytest.mark.parametrize(
+    ("words", "first"), [((), "newest"), (("--json",), "newest"), (("--waiting",), "oldest")]
+)
+def test_a_list_that_leaves_some_out_says_so(look, words, first):
+    """Beside the list, which may be another program's input."""
+    said = f"gateway: the {first} 1 that match are listed; there may be more (--limit)\n"
+    code, out, err = look("list", "--limit", "1", *words)
+    assert (0, 1, True) == (code, out.count("\n"), err.endswith(said))
+    assert "there may be more" not in look("list", *words)[2]
+
+
 def test_what_waits_is_listed_with_what_the_file_knows_of_its_cause(look):
     _, out, _ = look("list", "--waiting")
     rows = [[cell.strip() for cell in row] for row in cells(out)]

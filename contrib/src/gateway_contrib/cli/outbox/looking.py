@@ -44,7 +44,10 @@ async def list_(
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
-    """List failed envelopes that can be retried: id, instance, room, age, class, length, why."""
+    """List failed envelopes that can be retried: id, instance, room, age, class, length, why.
+
+    The newest come first; with --waiting, the oldest.
+    """
     which = filters.which(waiting=waiting)
     with operator_of(config) as operator:
         if waiting:
@@ -54,6 +57,9 @@ async def list_(
             rows = operator.failed(which, limit)
         if not rows:
             note_unknown(operator, filters.instance)
+        if len(rows) == limit:
+            first = "oldest" if waiting else "newest"
+            note(f"the {first} {limit} that match are listed; there may be more (--limit)")
     if json:
         print(jsonlib.dumps(rows))
         return
