@@ -132,6 +132,20 @@ async def test_what_belongs_to_the_file_and_is_another_users_is_named(path, part
     assert f"what belongs to it is read-only for user {NOBODY} ({beside} is of user 0" in said
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="somebody else's file needs somebody else")
+async def test_all_that_may_not_be_written_to_is_named_at_once(path):
+    """An operator who looked at a file that was read-only left a log and an index like it."""
+    await made(path)
+    beside = [path.with_name(path.name + part) for part in ("", "-wal", "-shm")]
+    for each in beside:
+        each.touch()
+        each.chmod(0o400)
+    path.parent.chmod(0o777)
+    with without_rights():
+        said = await refused(path)
+    assert all(f"({each} is of user 0, mode -r--------)" in said for each in beside)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="somebody else's folder needs somebody else")
 async def test_a_folder_of_bytes_that_is_another_users_is_named(path):
     await made(path)
@@ -187,3 +201,29 @@ async def test_operators_are_told_likewise(path):
     path.write_text("not a database at all " * 1000)
     with pytest.raises(OutboxError, match=f"{path} cannot be opened: the file is damaged"):
         Operator(path)
+
+
+@pytest.mark.parametrize(
+    ("of_file", "of_folder", "cause"),
+    [
+        (0o666, 0o555, "its folder, where its log stands, cannot be written to by user"),
+        (0o000, 0o777, "the file is read-only for user"),
+        (0o666, 0o000, "this user lacks the permission; see who owns the file and its folder"),
+    ],
+)
+async def test_operators_are_told_whose_it_is(path, of_file, of_folder, cause):
+    """As a gateway's start says it, since SQLite's words name neither a user nor a mode."""
+    await made(path)
+    path.chmod(of_file)
+    path.parent.chmod(of_folder)
+    with without_rights(), pytest.raises(OutboxError, match=rf"{path} cannot be opened: {cause}"):
+        Operator(path)
+
+
+async def test_operators_are_told_whose_the_owners_file_is(path):
+    async with opened(path):
+        path.chmod(0o666)
+        path.parent.chmod(0o777)
+        path.with_name("outbox.db.owner").chmod(0o000)
+        with without_rights(), pytest.raises(OutboxError, match=r"outbox\.db\.owner is of user"):
+            Operator(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from gateway_core.outboxes import OutboxError
 
 _BESIDE = ("-wal", "-shm", ".owner", ".bytes")
 """Endings of the names of files that belong to the database file."""
+_DENIED = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, PermissionError)
 _MADE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 
@@ -41,7 +42,7 @@ def check_place(path: Path) -> None:
                 f"{path} does not exist, but {log_of(path)} does, and has what was accepted last. "
                 f"Put the file back beside it, or move {log_of(path).name} away and keep it"
             ) from None
-        _may(path.parent, "its folder cannot be written to by", path)
+        _check_rights(path, {path.parent: "its folder cannot be written to by"})
         return
     if not stat.S_ISREG(found.st_mode):
         raise OutboxError(f"outbox {path} cannot be opened: it is not a regular file")
@@ -54,12 +55,12 @@ def check_place(path: Path) -> None:
         raise OutboxError(
             f"outbox {path} is an empty file: put the outbox back, or remove the file to begin anew"
         )
-    _may(path, "the file is read-only for", path)
-    _may(path.parent, "its folder, where its log stands, cannot be written to by", path)
-    for part in _BESIDE:
-        beside = path.with_name(path.name + part)
-        if beside.exists():
-            _may(beside, "what belongs to it is read-only for", path)
+    beside = (path.with_name(path.name + part) for part in _BESIDE)
+    _check_rights(path, {
+        path: "the file is read-only for",
+        path.parent: "its folder, where its log stands, cannot be written to by",
+        **{each: "what belongs to it is read-only for" for each in beside if each.exists()},
+    })  # fmt: skip
 
 
 def check_file(path: Path) -> None:
@@ -72,29 +73,55 @@ def check_file(path: Path) -> None:
             _telling_path(check_kind, connection, path)
 
 
-def _may(what: Path, else_: str, path: Path) -> None:
-    """Raises `OutboxError` or `OSError` unless this process may read and write the file."""
+def _check_rights(path: Path, wanted: Mapping[Path, str]) -> None:
+    """Raises `OutboxError` or `OSError` unless this process may read and write all that is wanted.
+
+    wanted  what each file means for the outbox if this process may not
+    """
+    lacking = [f"{else_} {_whose(what)}" for what, else_ in wanted.items() if not _may(what)]
+    if lacking:
+        raise OutboxError(f"outbox {path} cannot be opened: {'; '.join(lacking)}")
+
+
+def _may(what: Path) -> bool:
+    """Whether this process may read and write the file. Raises `OSError`: nobody may."""
     how = os.R_OK | os.W_OK | (os.X_OK if what.is_dir() else 0)
     if os.access(what, how, effective_ids=os.access in os.supports_effective_ids):
-        return
+        return True
     if os.statvfs(what).f_flag & os.ST_RDONLY:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    return False
+
+
+def _whose(what: Path) -> str:
     found = what.stat()
-    raise OutboxError(
-        f"outbox {path} cannot be opened: {else_} user {os.geteuid()} "
-        f"({what} is of user {found.st_uid}, mode {stat.filemode(found.st_mode)})"
+    return (
+        f"user {os.geteuid()} ({what} is of user {found.st_uid},"
+        f" mode {stat.filemode(found.st_mode)})"
     )
+
+
+@contextmanager
+def _examined(path: Path) -> Iterator[None]:
+    """As `typed`; if a right may be missing, the error says which, as at a gateway's start."""
+    with typed("cannot be opened", path):
+        try:
+            yield
+        except (*_DENIED, OutboxError) as error:
+            if isinstance(error.__cause__ or error, _DENIED):
+                check_place(path)
+            raise
 
 
 def connect_beside(path: Path) -> apsw.Connection:
     """Open the file beside its owner, if it has one. Raises `OutboxError` if it is no outbox."""
-    if not path.exists():
-        makes = "start a gateway, which makes it"
-        if not path.parent.exists():
-            makes = "make its folder, and start a gateway"
-        raise OutboxError(f"there is no outbox at {path}: correct the path, or {makes}")
-    path = path.resolve()
-    with typed("cannot be opened", path):
+    with _examined(path):
+        if not path.exists():
+            makes = "start a gateway, which makes it"
+            if not path.parent.exists():
+                makes = "make its folder, and start a gateway"
+            raise OutboxError(f"there is no outbox at {path}: correct the path, or {makes}")
+        path = path.resolve()
         owned = Ownership(path).present() is not None
         without = seal_without_log(path) if has_log(path) and not owned else None
         with _opened(path, apsw.SQLITE_OPEN_READWRITE) as connection:
