@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -193,6 +194,42 @@ def test_what_fails_where_there_is_no_room_fails_for_want_of_room():
     error = apsw.IOError("disk I/O error")
     assert "the disk is full; make room on it (disk I/O error)" == words(error, Path("/proc/o.db"))
     assert "reading or writing failed (disk I/O error)" == words(error, Path("/tmp/o.db"))  # noqa: S108 - not touched
+
+
+@pytest.fixture
+def few_files(path):
+    """A path in a file system that has room for much, in six files."""
+    options = ["-o", "size=30m,nr_inodes=7", "gateway-test"]  # the folder itself is one as well
+    mounting = ["mount", "-t", "tmpfs", *options, str(path.parent)]
+    if subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("not tried: this user may not mount a disk in memory")
+    yield path
+    subprocess.run(["umount", "-l", str(path.parent)], check=True)
+
+
+def take(path, number):
+    """Make so many files beside it."""
+    for n in range(number):
+        path.with_name(f"other{n}").touch()
+
+
+@pytest.mark.parametrize(("there", "others"), [(False, 5), (False, 6), (True, 4), (True, 5)])
+async def test_a_file_system_without_inodes_is_not_said_to_lack_room(few_files, there, others):
+    """Its files can have as many bytes as they like, and making room in them would not help."""
+    if there:
+        await made(few_files)
+    take(few_files, others)
+    with pytest.raises(OutboxError, match=r"outbox\.db.* no free inodes; delete files on it"):
+        async with opened(few_files):
+            pass
+
+
+async def test_bytes_that_get_no_inode_are_refused_for_that(few_files):
+    large = Stored(Stored.LARGE)
+    async with opened(few_files) as outbox:
+        take(few_files, 2)
+        with pytest.raises(OutboxError, match=r"cannot store bytes: .* no free inodes"):
+            await outbox.store_bytes(large.digest, large.pieces())
 
 
 async def test_operators_are_told_likewise(path):

@@ -13,6 +13,7 @@ import apsw
 from gateway_core.outboxes import Event, OutboxError, log_event
 
 FULL = "the disk is full; make room on it"
+NO_INODES = "the file system has no free inodes; delete files on it"
 WORDS: tuple[tuple[type[Exception], str], ...] = (
     (apsw.FullError, FULL),
     (apsw.ReadOnlyError, "the file is read-only"),
@@ -59,25 +60,35 @@ def words(
     if isinstance(error, apsw.SQLError) and isinstance(error.__context__, apsw.Error):
         error = error.__context__  # SQLite itself rolled back, so apsw had nothing to roll back
     if isinstance(error, OSError) and error.errno is not None and error.errno in SYSTEM:
-        return f"{SYSTEM[error.errno]} ({error.strerror})"
+        return f"{_cause(error.errno, path)} ({error.strerror})"
     if isinstance(error, apsw.IOError | apsw.CantOpenError):
         cause = connection.system_errno if connection is not None else 0
         if cause in SYSTEM and cause != errno.ENOENT:
-            return f"{SYSTEM[cause]} ({error}: {os.strerror(cause)})"
-        if path is not None and _is_full(path):
-            return f"{FULL} ({error})"
+            return f"{_cause(cause, path)} ({error}: {os.strerror(cause)})"
+        if lacking := _lacking(path):
+            return f"{lacking} ({error})"
     for kind, text in WORDS:
         if isinstance(error, kind):
             return text if str(error) == _NO_WORDS else f"{text} ({error})"
     return f"{type(error).__name__}: {error}"
 
 
-def _is_full(path: Path) -> bool:
+def _cause(cause: int, path: Path | None) -> str:
+    """The words for the system's error; for it, a file system without inodes is full as well."""
+    return (_lacking(path) if cause == errno.ENOSPC else "") or SYSTEM[cause]
+
+
+def _lacking(path: Path | None) -> str:
+    """What the file's disk has none of, in words; empty: nothing, or that is not known."""
     try:
-        disk = os.statvfs(path.parent)
+        disk = os.statvfs(path.parent) if path is not None else None
     except OSError:
-        return False
-    return disk.f_bavail * disk.f_frsize < LEAST
+        disk = None
+    if disk is None:
+        return ""
+    if disk.f_bavail * disk.f_frsize < LEAST:
+        return FULL
+    return NO_INODES if disk.f_files and not disk.f_favail else ""
 
 
 def failed(
