@@ -254,6 +254,24 @@ async def test_a_suspension_that_a_probe_ends_is_logged_once(autojump_clock):
     assert end("probe") == events[1]
 
 
+async def test_a_suspension_by_hand_is_logged_over_a_refusal_too(autojump_clock):
+    """And once for each reason."""
+    revoked = Verdict(error_class="fatal", reason="unauthorized", scope="instance", raw="revoked")
+
+    async def refuse(_):
+        raise Failure(revoked)
+
+    with told("instance_suspended") as events:
+        async with open_test_gateway(Unprobed(script=refuse), drain_timeout=0.0) as gateway:
+            await gateway.enqueue("bot", "room", "hello")
+            await trio.sleep(1)
+            for why in ("rotating", "rotating", "tomorrow"):
+                gateway.suspend("bot", why)
+    assert [("unauthorized", "revoked"), ("suspended", "rotating"), ("suspended", "tomorrow")] == [
+        (event["reason"], event["raw"]) for event in events
+    ]
+
+
 class Unprobed(FakeChannel):
     """A channel without the probe hook: only attempts can find out."""
 

@@ -264,7 +264,7 @@ class InstanceRegistry:
         account = self.account(instance_id)
         if not isinstance(why, str):
             raise TypeError(f"`why` must be a text, not {type(why).__name__}")
-        self.stopping.hold(account, why)
+        self.stopping.hold(account, why, by_hand=True)
 
     def restore(self, account: InstanceState, why: str | None) -> None:
         """The account is owned now: suspend it, if an operator has done so, or resume it (None)."""

@@ -49,24 +49,24 @@ class Stopping:
 
     # -- suspended, and resumed
 
-    def hold(self, account: InstanceState, why: str) -> None:
-        """Suspend an account for a reason that does not come from its platform."""
+    def hold(self, account: InstanceState, why: str, *, by_hand: bool = False) -> None:
+        """Suspend an account for a reason that does not come from its platform.
+
+        by_hand  log it also if the account was suspended already, for another reason
+        """
         account.health.held = True
+        before = account.health.suspended
         fatal, suspended = ErrorClass.FATAL, Reason.SUSPENDED
         verdict = Verdict(error_class=fatal, reason=suspended, scope=Scope.INSTANCE, raw=why)
         self.suspend(account, verdict)
+        if by_hand and before is not None and before != verdict:
+            _log_suspension(account, verdict)
 
     def suspend(self, account: InstanceState, verdict: Verdict) -> None:
         """Suspend an account, and report that once; do nothing if it is removed."""
         if account.health.removed or not account.health.suspend(verdict, self._clock.now()):
             return
-        log_event(
-            INSTANCE_SUSPENDED,
-            instance=account.instance.id,
-            channel=account.instance.channel,
-            reason=str(verdict.reason),
-            raw=verdict.raw,
-        )
+        _log_suspension(account, verdict)
         account.hooks.instance_suspended(account.instance, verdict)
         if self._config.when_suspended == "end" or account.is_hopeless:
             called = self._config.when_suspended != "end"
@@ -166,6 +166,16 @@ class Stopping:
         if self._journal is not None:
             standings = account.limits.registry.standings(self._clock.now())
             self._journal.release(account.instance.id, standings)
+
+
+def _log_suspension(account: InstanceState, verdict: Verdict) -> None:
+    log_event(
+        INSTANCE_SUSPENDED,
+        instance=account.instance.id,
+        channel=account.instance.channel,
+        reason=str(verdict.reason),
+        raw=verdict.raw,
+    )
 
 
 class _Turns:
