@@ -177,6 +177,11 @@ TOLD_UNCLEARLY = (
     ),
     (one("slack", token=f"{SLACK}\n"), "bot.token", "it ends in white space or a line break"),
     (one("telegram", token=f"\ufeff{TELEGRAM}"), "bot.token", "it has a byte order mark"),
+    *(
+        (one(channel, token=f"{token}ü"), "bot.token", "a character that is not printable ASCII")
+        for channel, token in TOKENS.items()
+    ),
+    (one("slack", token=f"{SLACK}\x07"), "bot.token", "a character that is not printable ASCII"),
     (
         one("slack", partition_count=4),
         "bot.partition_count",

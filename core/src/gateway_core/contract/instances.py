@@ -71,7 +71,10 @@ def _odd(text: str) -> str:
         return "; it has a byte order mark"
     if text != text.rstrip():
         return "; it ends in white space or a line break"
-    return "; it has white space" if any(map(str.isspace, text)) else ""
+    if any(map(str.isspace, text)):
+        return "; it has white space"
+    odd = not (text.isascii() and text.isprintable())
+    return "; it has a character that is not printable ASCII" if odd else ""
 
 
 @attrs.frozen
