@@ -11,7 +11,7 @@ from gateway_contrib.cli.outbox import changing
 from gateway_contrib.durable.operators.asking import LOOK, answers_to
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operators.operating import Operator
-from gateway_core import ErrorClass, Limit, OutboxError, Reason, Send, Verdict
+from gateway_core import CircuitSettings, ErrorClass, Limit, OutboxError, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
 UNHURRIED = {"drain_timeout": 0.0, "attempt_timeout": 3600.0}
@@ -155,6 +155,25 @@ async def test_what_waits_is_listed_with_what_the_running_gateway_knows(
         await gateway.remove_instance("held")
         _, out, _ = await gateway_command("list", "--waiting", "--instance", "held", *option)
         assert "no instance" in out
+
+
+async def test_stats_say_what_opened_a_circuit(config, often, gateway_command):
+    down = Verdict(error_class="retryable", reason="unreachable", scope="instance", raw="refused")
+
+    async def fail(_):
+        raise Failure(down)
+
+    channel, outbox = FakeChannel(script=fail), SqliteOutbox(config.parent / "outbox.db")
+    channel.probe_error = Failure(down)
+    settings = UNHURRIED | {"circuit": CircuitSettings(window=2)}
+    async with open_test_gateway(channel, outbox=outbox, **settings) as gateway:
+        for room in ("one", "two"):
+            await gateway.enqueue("bot", room, "x")
+        with trio.fail_after(60):
+            while not gateway.statistics().instances[0].circuit_open:  # noqa: ASYNC110 - no event
+                await trio.sleep(0.05)
+        _, out, _ = await gateway_command("stats", "--json", "--config", str(config))
+    assert {"bot": "circuit (unreachable: refused)"} == json.loads(out)["trouble"]
 
 
 async def test_an_operator_discards_what_waits_and_what_failed(config, often, gateway_command):

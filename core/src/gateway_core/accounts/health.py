@@ -64,6 +64,7 @@ class Health:
     worked_at: int = -1
     on_resume: Callable[[], None] | None = None
     start_probing: Callable[[], None] = attrs.field(init=False)
+    _failure: Verdict | None = None  # the newest of those that open the circuit
     _relapses: int = 0  # probes that ended its suspension since an attempt last worked
     _fresh: bool = False
     _refreshed_at: int = 0
@@ -77,8 +78,9 @@ class Health:
         self.worked_at = now
         self._works(now)
 
-    def failed(self, now: int) -> bool:
+    def failed(self, verdict: Verdict, now: int) -> bool:
         """An attempt failed as in an outage; true: this opened the circuit."""
+        self._failure = verdict
         if self.open:
             if not self._limits.is_shut:  # it was half open
                 self._shut(now)
@@ -226,6 +228,11 @@ class Health:
         if self.suspended is not None or self.refused is not None:
             return "suspension"
         return "circuit" if self.open else ""
+
+    @property
+    def why(self) -> Verdict | None:
+        """The verdict that explains the trouble; None: nothing is wrong."""
+        return self.suspended or self.refused or (self._failure if self.open else None)
 
     @property
     def needs_probe(self) -> bool:

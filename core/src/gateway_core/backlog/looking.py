@@ -27,16 +27,16 @@ async def waits(
     """The answer to a `look` or an `accounts` request, as JSON.
 
     accounts   each account's trouble; empty: none
-    why        for each suspended account, the refusal's reason and words
+    why        for each account in trouble, the reason and words of the refusal or newest failure
     envelopes  for a `look`: what each envelope of the request's instance and room waits for, by id
     """
     accounts = {name: account.health for name, account in registry.serving.items()}
     answer = {
         "accounts": {name: health.trouble for name, health in accounts.items()},
         "why": {
-            name: f"{health.suspended.reason}: {health.suspended.raw}"
+            name: f"{why.reason}: {why.raw}"
             for name, health in accounts.items()
-            if health.suspended is not None
+            if (why := health.why) is not None
         },
         "envelopes": await _causes(partitions, request) if request.kind == "look" else {},
     }

@@ -131,7 +131,7 @@ class Consequences:
         if down:
             if health.open:
                 failed.lane.since = 0
-            if health.failed(failed.now):
+            if health.failed(verdict, failed.now):
                 log_event(CIRCUIT_OPENED, instance=failed.account.instance.id)
         elif verdict.error_class is not ErrorClass.FATAL and not health.steady:
             health.worked(failed.now)
