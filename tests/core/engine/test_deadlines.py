@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gateway_core import Disposition, Edit, Limit, Part, Reason, RetrySettings, Ttl
+from gateway_core import Disposition, Edit, Limit, Part, Reason, RetrySettings, Ttl, Verdict
 from gateway_core.authors import hookimpl
-from gateway_core.testing import EPOCH, FakeChannel
+from gateway_core.testing import EPOCH, Failure, FakeChannel
 
 DEFAULTS = {"urgent": 300.0, "normal": 3600.0, "bulk": 86400.0}
 
@@ -45,6 +45,31 @@ async def test_it_expires_behind_another_in_its_lane(engine, say, autojump_clock
         late = await gateway.submit(say.message(text="late", ttl=9))
         assert (Disposition.EXPIRED, 9) == await ended_at(late)
     assert 1 == len(channel.made)
+
+
+async def test_behind_another_of_an_unreachable_account_it_says_so(engine, say, autojump_clock):
+    """Too few attempts fail for the circuit to open; and once one works, nothing is said."""
+    down = Verdict(error_class="retryable", reason="unreachable", scope="instance", raw="no")
+    works = trio.Event()
+
+    async def script(_):
+        if not works.is_set():
+            raise Failure(down)
+        await trio.sleep(0 if gateway.statistics().unfinished == 1 else 50)
+
+    channel = FakeChannel(script=script)
+    channel.probe_error = Failure(down)
+    async with engine(channel, drain_timeout=100) as gateway:
+        tickets = [await gateway.submit(say.message(ttl=9)) for _ in range(2)]
+        receipts = [await ticket.receipt() for ticket in tickets]
+        why = "it waited (queue; the account's newest failure: unreachable)"
+        told = [receipt.verdict.raw for receipt in receipts]
+        assert ["no", f"its deadline passed while {why}"] == told
+        works.set()
+        assert (await gateway.send("bot", "r", "x")).delivered
+        await gateway.submit(say.message())
+        receipt = await (await gateway.submit(say.message(ttl=9))).receipt()
+        assert "its deadline passed while it waited (queue)" == receipt.verdict.raw
 
 
 async def test_it_expires_while_it_waits_for_a_limit(engine, say, autojump_clock):

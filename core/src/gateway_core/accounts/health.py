@@ -64,7 +64,7 @@ class Health:
     worked_at: int = -1
     on_resume: Callable[[], None] | None = None
     start_probing: Callable[[], None] = attrs.field(init=False)
-    _failure: Verdict | None = None  # the newest of those that open the circuit
+    _failure: Verdict | None = None  # the newest as in an outage, since an attempt last worked
     _relapses: int = 0  # probes that ended its suspension since an attempt last worked
     _fresh: bool = False
     _refreshed_at: int = 0
@@ -190,7 +190,7 @@ class Health:
     def _works(self, now: int, by: str = "attempt") -> None:
         if self._circuit.failures:
             self._circuit.worked()
-        self._fresh = False
+        self._fresh, self._failure = False, None
         if self.open and self.suspended is None and self.refused is None:
             self._close_circuit(now)
             if by:
@@ -233,6 +233,12 @@ class Health:
     def why(self) -> Verdict | None:
         """The verdict that explains the trouble; None: nothing is wrong."""
         return self.suspended or self.refused or (self._failure if self.open else None)
+
+    def waited_for(self, cause: str) -> str:
+        """What an envelope with this cause waited for; an outage that opens no circuit is named."""
+        if self.trouble or self._failure is None:
+            return self.trouble or cause
+        return f"{cause}; the account's newest failure: {self._failure.reason}"
 
     @property
     def needs_probe(self) -> bool:

@@ -109,7 +109,7 @@ def given_up(delivery: Delivery, because: str = "") -> Ending:
 def expired(delivery: Delivery, cause: str = "") -> Ending:
     """The ending of a delivery whose deadline passed.
 
-    cause  the trouble of its account, for which it waited; empty: the delivery's own cause counts
+    cause  what it waited for, as its account knows; empty: the delivery's own cause counts
     """
     words = f"its deadline passed while it waited ({cause or delivery.cause})"
     return Ending(Disposition.EXPIRED, delivery.verdict or _verdict(Reason.EXPIRED, words))

@@ -113,8 +113,10 @@ class Completion:
         lane = lane_of(delivery)
         if lane is not None and lane.running and lane.queue and lane.queue[0] is delivery:
             return
-        trouble = "" if lane is None else lane.room.account.health.trouble
-        self.complete_waiting(delivery, expired(delivery, trouble), now)
+        cause = delivery.cause
+        if lane is not None:
+            cause = lane.room.account.health.waited_for(cause)
+        self.complete_waiting(delivery, expired(delivery, cause), now)
 
     def withdraw(self, delivery: Delivery) -> bool:
         """End the delivery `cancelled`; false: it has started, or has ended already.

@@ -74,7 +74,7 @@ class Planner:
         if step is None and delivery.steps is not None:
             return Ending(delivery.disposition())
         if delivery.deadline <= now:
-            return expired(delivery, lane.room.account.health.trouble)
+            return expired(delivery, lane.room.account.health.waited_for(delivery.cause))
         if self._end_suspended and lane.room.account.health.suspended is not None:
             return Ending(Disposition.FATAL, lane.room.account.health.suspended)
         envelope = delivery.envelope
@@ -106,7 +106,7 @@ class Planner:
             return Ending(delivery.disposition())
         health = lane.room.account.health
         if delivery.deadline <= now:
-            return expired(delivery, health.trouble)
+            return expired(delivery, health.waited_for(delivery.cause))
         if self._end_suspended and health.suspended is not None:
             return Ending(Disposition.FATAL, health.suspended)
         if step is not None and step.kind in MADE and step.maybe_sent:
