@@ -156,9 +156,15 @@ async def test_it_is_had_again_once_the_other_has_left(server, schema, entry):
             with pytest.raises(OutboxError, match="belongs to another process now"):
                 await first.append(entry("refused"), lambda: None)
             assert ["bot"] == lost
-            with pytest.raises(OutboxError, match="is owned by another process"):
-                await first.recover("bot")
-        recovery = await first.recover("bot")
+            with capture_logs() as logs:
+                for account in ("bot", "other", "bot"):
+                    with pytest.raises(OutboxError, match="is owned by another process"):
+                        await first.recover(account)
+            assert ["gateway.outbox_stands_by"] == [log["event"] for log in logs]
+        with capture_logs() as logs:
+            recovery = await first.recover("bot")
+            await first.recover("other")
+        assert ["gateway.outbox_taken_over"] == [log["event"] for log in logs]
         assert (theirs.id, 1 << 60) == (recovery.last_id, recovery.sequence)
         await first.append(attrs.evolve(entry("c"), sequence=1 + (1 << 60)), lambda: None)
         assert ["a", "b", "c"] == texts(await first.page("bot"))

@@ -20,14 +20,14 @@ class Owned(MemoryOutbox):
         super().__init__()
         self.elsewhere: set[str] = set()
         self.uncovered: set[str] = set()
-        self.last_id, self.writes = "", True
+        self.last_id, self.writes, self.refuses = "", True, ""
         self.asked = 0
         self.late: list[str] = []
 
     async def recover(self, instance_id):
         self.asked += 1
         if instance_id in self.elsewhere:
-            raise OutboxError(f"{instance_id} is owned by another")
+            raise OutboxError(self.refuses or f"{instance_id} is owned by another")
         return attrs.evolve(await super().recover(instance_id), last_id=self.last_id)
 
     def covers(self, instance_id):
@@ -389,3 +389,13 @@ async def test_nobody_waits_for_a_slot_of_a_lost_account(outbox, autojump_clock)
             with trio.fail_after(1), pytest.raises(OutboxError, match="another process"):
                 await gateway.enqueue("bot", "r", "comes later")
         assert ["has the slot", "waits"] == outbox.texts()
+
+
+async def test_one_reason_for_all_accounts_is_logged_once(outbox, autojump_clock, capsys):
+    accounts = ["one", "two", "three"]
+    async with open_test_gateway(FakeChannel(), instances=accounts, outbox=outbox):
+        outbox.refuses = "the outbox is another's"
+        for account in accounts:
+            outbox.take(account)
+        await trio.sleep(5)
+    assert 1 == capsys.readouterr().out.count("outbox_failed")

@@ -48,6 +48,8 @@ class Owning(Storing):
     _tenure: int
     _lost: int
     _given = 0
+    _follows: str | None = None
+    _since = 0.0
     _writing: trio.CapacityLimiter
     _reading: trio.CapacityLimiter
     _lasting: trio.CapacityLimiter
@@ -158,6 +160,7 @@ class Owning(Storing):
                     return
                 self._membership.anew()
                 owner = await self._in_thread(self._membership.attempt, self._lasting)
+                self._tell_of(owner)
                 if owner is not None:
                     raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
                 self._writer.is_of(self._membership.member)
@@ -165,6 +168,18 @@ class Owning(Storing):
                 self._committer.drop(self._others())
                 self._membership.begin()
                 self._handed.anew()
+
+    def _tell_of(self, owner: Owner | None) -> None:
+        """Log once that this process, a former owner, stands by, and once that it owns again."""
+        if owner is None:
+            if self._follows is not None:
+                log_event(OUTBOX_TAKEN_OVER, seconds=round(trio.current_time() - self._since, 1))
+            self._follows = None
+        elif self._follows != str(owner):
+            if self._follows is None:
+                self._since = trio.current_time()
+            self._follows = str(owner)
+            log_event(OUTBOX_STANDS_BY, owner=self._follows)
 
     async def _give_back(self) -> None:
         """Give up ownership, so that a standby takes over at once, not after the lease."""

@@ -184,7 +184,7 @@ class Ownership:
             try:
                 await self._take(instance_id, account)
             except OutboxError as error:
-                if self._refused.get(instance_id) != str(error):  # log it once, not at each retry
+                if str(error) not in self._refused.values():  # not for each account or retry
                     log_event(OUTBOX_FAILED, error=str(error))
                 self._refused[instance_id] = str(error)
             else:
