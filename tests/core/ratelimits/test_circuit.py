@@ -9,9 +9,9 @@ def circuit(**fields):
     return Circuit(CircuitSettings(**fields))
 
 
-def test_it_opens_with_the_failure_that_fills_the_window():
+def test_it_opens_with_the_failure_that_is_half_the_window():
     breaker = circuit(window=4)
-    assert [False, False, False, True] == [breaker.failed() for _ in range(4)]
+    assert [False, True] == [breaker.failed() for _ in range(2)]
 
 
 def test_it_opens_at_the_share_and_not_below_it():
@@ -33,16 +33,15 @@ def test_successes_push_failures_out_of_the_window():
     assert breaker.failed(), "two of the newest four"
 
 
-def test_successes_before_the_first_failure_fill_no_window():
-    """A hundred successes, then two failures of four outcomes looked at: that is no outage yet."""
+def test_successes_before_the_first_failure_change_nothing():
     breaker = circuit(window=4)
     for _ in range(100):
         breaker.worked()
-    assert [False, False, False, True] == [breaker.failed() for _ in range(4)]
+    assert [False, True] == [breaker.failed() for _ in range(2)]
 
 
 def test_after_a_reset_the_window_fills_anew():
-    breaker = circuit(window=2)
+    breaker = circuit(window=4)
     assert [False, True] == [breaker.failed(), breaker.failed()]
     breaker.reset()
     assert [False, True] == [breaker.failed(), breaker.failed()]

@@ -12,6 +12,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from gateway_core import (
+    CircuitSettings,
     Disposition,
     ErrorClass,
     Instance,
@@ -301,6 +302,7 @@ async def test_what_is_waiting_now_and_for_what(
 ):
     """Two envelopes for each of 40 rooms: nothing of it has ended, and it shows all the same."""
     settings = {"partition_count": 1, "attempts_per_partition": 16}
+    settings["circuit"] = CircuitSettings(window=40)
     async with telling(channel, **settings) as gateway:
         for number in range(80):
             await gateway.submit(message(f"room {number % 40}", ttl=3_600))

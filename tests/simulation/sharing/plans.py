@@ -282,7 +282,7 @@ def _drawn(rng: Random, seed: int, counts: Sequence[int] = (1, 1, 2)) -> Setup:
                 max_ambiguous=rng.choice([2, 2, 3]),
                 quarantine=rng.choice([0.0, 2.0]),
             ),
-            circuit=CircuitSettings(window=5, probe_base=0.5, probe_cap=4.0),
+            circuit=CircuitSettings(window=10, probe_base=0.5, probe_cap=4.0),
         ),
         rooms=_rooms(rng, instances),
         rates=rng.choice([(1.0,), (1.0, 0.97, 1.03)]),

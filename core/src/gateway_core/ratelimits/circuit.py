@@ -67,18 +67,19 @@ class Circuit:
             self._note(failed=False)
 
     def failed(self) -> bool:
-        """An attempt failed as in an outage; returns True when the circuit should open."""
-        noted = self._note(failed=True)
-        window = self._settings.window
-        return noted >= window and self.failures >= SHARE * window
+        """An attempt failed as in an outage; returns True when the circuit should open.
+
+        Whatever came before the first failure worked, or was too little to be an outage.
+        """
+        self._note(failed=True)
+        return self.failures >= SHARE * self._settings.window
 
     def reset(self) -> None:
         """The instance works again: begin anew."""
         self._outcomes = None
         self.failures = 0
 
-    def _note(self, *, failed: bool) -> int:
-        """Note an outcome; returns how many are known, with this one."""
+    def _note(self, *, failed: bool) -> None:
         window = self._settings.window
         if self._outcomes is None:
             self._outcomes = deque(maxlen=window)
@@ -86,4 +87,3 @@ class Circuit:
             self.failures -= 1
         self._outcomes.append(failed)
         self.failures += failed
-        return len(self._outcomes)
