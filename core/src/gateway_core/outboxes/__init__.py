@@ -22,7 +22,7 @@ from gateway_core.outboxes.spreading import Spreading
 from gateway_core.outboxes.stored_bytes import (
     BytesDigest, BytesLost, Content, check_digest, digest_of_bytes, pieces_of,
 )
-from gateway_core.outboxes.tenure import Tenure
+from gateway_core.outboxes.tenure import Shared, Tenure
 from gateway_core.plugins.plain import plain
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import (
@@ -75,6 +75,7 @@ __all__ = [
     "Request",
     "RequestWithdrawn",
     "Send",
+    "Shared",
     "Spreading",
     "Standing",
     "StepRecord",
