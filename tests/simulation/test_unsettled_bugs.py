@@ -36,7 +36,7 @@ def what_is_repeated_takes_an_old_connection(patch):
     patch.setattr(sockets, "repeated", ContextVar("never", default=False))
 
 
-@connections("may be as dead", seen=531)
+@connections("may be as dead", seen=20114)
 def one_dead_connection_is_asked_after_another(patch):
     """The failure of one connection changes nothing for the others."""
     patch.setattr(reuse.Reuse, "ended", lambda self, usage, now, **told: self.unused(usage))
