@@ -82,3 +82,17 @@ async def test_a_bound_that_cannot_be_read_stops_nothing(autojump_clock):
         outbox.back()
         await trio.sleep(10)
         assert (await producer.send("bot", "other", "text")).delivered
+
+
+async def test_what_the_owner_counted_long_ago_refuses_nothing(autojump_clock):
+    outbox = SharedMemory()
+    async with (
+        open_test_gateway(slow(), outbox=outbox, **FULL),
+        open_test_gateway(outbox=outbox, serve=False, **FULL) as producer,
+    ):
+        await filled(producer)
+        with pytest.raises(Overloaded):
+            await producer.submit(text(), wait=False)
+        await trio.sleep(60)
+        ticket = await producer.submit(text(), wait=False)
+        assert (await ticket.receipt()).delivered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 
 import trio
@@ -14,6 +15,8 @@ from gateway_core.submission.slots import wait_in_outbox
 
 EACH = 1.0
 """Seconds, at least, between two looks at what the owners count."""
+LASTS = 2.0
+"""Seconds for which a look may refuse envelopes."""
 
 
 class Bound:
@@ -28,12 +31,21 @@ class Bound:
         self._handover, self._drafting = handover, drafting
         self.capacity = Capacity(drafting.config.outbox_capacity, lambda: None)
         self._used = trio.Event()
+        self._looking = trio.Lock()
+        self._known_until = math.inf  # nothing is looked at before `run`
 
     async def take(self, draft: Draft, *, wait: bool) -> None:
         """Hold a slot until `let_go`. Raises what `wait_in_outbox` raises."""
         self._used.set()
-        if not self.capacity.take(draft.rank):
-            await wait_in_outbox(self.capacity, draft, self._drafting, wait=wait)
+        if self.capacity.take(draft.rank):
+            return
+        if trio.current_time() > self._known_until:  # what was counted long ago refuses nothing
+            async with self._looking:
+                if trio.current_time() > self._known_until:
+                    await self._look()
+            if self.capacity.take(draft.rank):
+                return
+        await wait_in_outbox(self.capacity, draft, self._drafting, wait=wait)
 
     def let_go(self, draft: Draft) -> None:
         """Give the draft's slot back, since an owner counts the envelope once it has taken it."""
@@ -45,7 +57,11 @@ class Bound:
             await self._used.wait()
             if not self.capacity.awaited:
                 self._used = trio.Event()
-            with suppress(OutboxError):  # handing over fails as well, and says so
-                counted = await self._handover.unfinished()
-                self.capacity.count_beside(counted, self._drafting.clock.now())
+            await self._look()
             await trio.sleep(EACH)
+
+    async def _look(self) -> None:
+        with suppress(OutboxError):  # handing over fails as well, and says so
+            counted = await self._handover.unfinished()
+            self.capacity.count_beside(counted, self._drafting.clock.now())
+        self._known_until = trio.current_time() + LASTS
