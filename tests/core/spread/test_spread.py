@@ -400,6 +400,6 @@ async def test_the_bound_of_the_outbox_counts_the_messages_of_all_processes(auto
             await b.submit(Send(instance_id="two", external_room_id="room", text="no"), wait=False)
         before = trio.current_time()
         tickets.append(await b.enqueue("two", "other", "waits for its turn"))
-        assert 7 <= trio.current_time() - before <= 9
+        assert 7 <= trio.current_time() - before <= 11  # two looks, of a second each
         for ticket in tickets:
             assert (await ticket.receipt()).disposition is Disposition.DELIVERED
