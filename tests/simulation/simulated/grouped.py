@@ -41,7 +41,8 @@ class Grouped:
     turns         the entries of each member
     paused, cancelled  as somebody asked; None: nobody knows whether that came through; `paused_at`:
                        when somebody heard that it is paused
-    tries         how often failed members were to be tried again; `trying`: that may not be over
+    tries         how often failed members were to be tried again; `trying`: that may not be over;
+                  `heard`: who asked for it heard that it will be done
     failed        the members that had failed then, and are to end once more; `tried_at`,
                   `tried_wall`: when that was, in the ledger's count of moments and in POSIX time;
                   `tried_until`: the moment of its answer, since it may count what failed meanwhile;
@@ -69,6 +70,7 @@ class Grouped:
     paused_at: float = 0.0
     cancelled: bool | None = False
     trying: bool = False
+    heard: bool = False
     tries: int = 0
     failed: list[Entry] = attrs.field(factory=list)
     tried_at: int = 0
@@ -100,6 +102,10 @@ class Grouped:
         """The members' entries that are tried again, and have not ended since."""
         newest = [self.turns[self.number_of(entry.envelope)][-1] for entry in self.failed]
         return [entry for entry in newest if entry.receipt is None or entry.ended <= self.tried_at]
+
+    def is_over(self, *, ended: bool) -> bool:
+        """Whether it may have ended, if it says so."""
+        return ended and not (self.trying and self.heard and self.left_of_failed())
 
     def counts(self) -> Counter[str]:
         """How the members that had their turn ended."""
@@ -284,7 +290,9 @@ class GroupLedger:
             if self._ledger.ending and not self._ledger.setup.durable:
                 return  # those that were to be tried again are cancelled as the gateway closes
             left = group.left_of_failed()
-            self._expect(not left, f"{group} was tried again, but for {_names(left)}")
+            self._expect(
+                not (left and group.heard), f"{group} was tried again, but for {_names(left)}"
+            )
         group.trying = False
         self.expect_progress(group, progress, before)
         self._expect_ended(group)

@@ -248,7 +248,7 @@ class Senders:
         group.paused = None
         progress = await job.pause()
         check()
-        over = progress.ended and not (group.trying and group.left_of_failed())
+        over = group.is_over(ended=progress.ended)
         self._ledger.expect(progress.paused or over, f"{group} is not paused")
         group.paused, group.paused_at = progress.paused, trio.current_time()
         self._ledger.note("group", "paused", group)
@@ -267,7 +267,7 @@ class Senders:
         group.cancelled = group.cancelled or None
         progress = await job.cancel()
         check()
-        over = progress.ended and not (group.trying and group.left_of_failed())
+        over = group.is_over(ended=progress.ended)
         self._ledger.expect(progress.cancelled or over, f"{group} is not cancelled")
         group.cancelled = progress.cancelled
         group.trying &= not progress.cancelled
@@ -278,8 +278,10 @@ class Senders:
         job = await self._job(group, rng)
         least = len(group.failing())
         self._groups.try_again(group)
+        group.heard = False
         count = await job.retry()
         check()
+        group.heard = True
         group.tried_until = self._ledger.moment()
         most = sum(map(has_failed, group.newest()))
         in_vain = not self._setup.durable and group.cancelled is not False and count == 0
