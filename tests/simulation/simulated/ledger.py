@@ -616,7 +616,7 @@ class Ledger:
             scope = (target.instance_id, target.external_room_id, "send", target.key)
             found = self._by_key.get(scope)
         else:
-            found = self._by_id.get(getattr(target, "envelope_id", ""))
+            found = self.find(getattr(target, "envelope_id", ""))
         return found if found is not None and found.receipt is None else None
 
     def _lane(self, envelope: Any) -> tuple[str, str, str | None] | None:
