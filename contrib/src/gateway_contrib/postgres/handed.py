@@ -74,11 +74,11 @@ LATELY = 2.0
 _ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
             CASE WHEN isfinite(handed_at) THEN (extract(epoch FROM clock_timestamp())
                 - extract(epoch FROM handed_at))::float8 ELSE 0 END AS age FROM handed"""
-_UNTAKEN = """number > 0 AND number <> ALL (%(waiting)s::bigint[])
-        AND instance <> ALL (%(passed)s::text[]) {but}"""
+_UNTAKEN = """number > 0 AND number <> ALL (%(waiting)b::bigint[])
+        AND instance <> ALL (%(passed)b::text[]) {but}"""
 _ALL = f"{_ROW} WHERE answered_at IS NULL AND {_UNTAKEN}"
 _NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8 AND {_UNTAKEN}
-        UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)s::xid8[]) AND {_UNTAKEN}"""
+        UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)b::xid8[]) AND {_UNTAKEN}"""
 _MINE = """SELECT r.* FROM ({some}) r WHERE coalesce(
         (SELECT a.member = %(me)s FROM accounts a WHERE a.instance = r.instance LIMIT 1),
         EXISTS (SELECT 1 FROM accounts a WHERE a.account = '' AND a.member = %(me)s)
@@ -95,19 +95,19 @@ _LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.
 _ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
         seq = v.seq, envelope_id = v.id, refused = v.refused, answer = v.answer,
         replayed = v.replayed
-    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::boolean[])
+    FROM unnest(%b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::boolean[])
         v(number, seq, id, refused, answer, replayed)
-    WHERE h.number = v.number AND h.answered_at IS NULL AND h.number = ANY (%s::bigint[])"""
-_FREE = """SELECT number FROM handed WHERE number = ANY (%s::bigint[]) ORDER BY number
+    WHERE h.number = v.number AND h.answered_at IS NULL AND h.number = ANY (%b::bigint[])"""
+_FREE = """SELECT number FROM handed WHERE number = ANY (%b::bigint[]) ORDER BY number
     FOR UPDATE SKIP LOCKED"""
 _CLAIM = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
         seq = v.seq, envelope_id = h.own_id
-    FROM unnest(%s::bigint[], %s::bigint[]) v(number, seq)
+    FROM unnest(%b::bigint[], %b::bigint[]) v(number, seq)
     WHERE h.number = v.number AND h.answered_at IS NULL RETURNING h.number"""
 _TELL = """SELECT pg_notify('gateway_' || member,
         CASE WHEN count(*) > %s THEN '' ELSE string_agg(own::text, ',') END)
     FROM handed WHERE member IS NOT NULL
-        AND (seq = ANY (%s::bigint[]) OR number = ANY (%s::bigint[]))
+        AND (seq = ANY (%b::bigint[]) OR number = ANY (%b::bigint[]))
     GROUP BY member"""
 _MEMBERS = "SELECT EXISTS (SELECT 1 FROM handed WHERE member IS NOT NULL)"
 TOLD = 350
@@ -423,7 +423,7 @@ def _sealed(
     connection: Connection, seals: Seals, rows: Iterable[tuple[Any, ...]]
 ) -> list[tuple[Any, ...]]:
     told = [row[0] for row in rows if row[3] is not None or row[4] is not None]
-    sql = "SELECT number, own_id FROM handed WHERE number = ANY (%s::bigint[])"
+    sql = "SELECT number, own_id FROM handed WHERE number = ANY (%b::bigint[])"
     names = dict(connection.execute(sql, (told,)).fetchall()) if told else {}
     return [
         (*row[:3], *sealed_words(seals, answer_place(row[0], names.get(row[0])), *row[3:5]), row[5])

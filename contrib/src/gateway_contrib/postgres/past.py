@@ -31,9 +31,9 @@ _BEGUN = """SELECT coalesce(a.instance, e.account), e.class, s.count, e.entry, e
     WHERE %(account)s::text IS NULL OR e.account = %(account)s
     ORDER BY e.seq DESC LIMIT %(limit)s"""
 _TRIED = """SELECT account FROM history WHERE ended_at > %(since)s
-        AND account = ANY (%(accounts)s::text[])
+        AND account = ANY (%(accounts)b::text[])
     UNION SELECT e.account FROM steps s JOIN envelopes e USING (seq)
-        WHERE s.number > 0 AND e.account = ANY (%(accounts)s::text[])"""
+        WHERE s.number > 0 AND e.account = ANY (%(accounts)b::text[])"""
 """The accounts, of the given ones, that may have recent attempts."""
 
 

@@ -177,7 +177,7 @@ def page(
 ) -> list[StoredEntry]:
     """Unfinished entries that are not scheduled, by position; each stream is read by itself."""
     where = "" if room is None else "AND e.room = %(room)s"
-    some = f"""SELECT e.* FROM unnest(%(streams)s::smallint[]) s(number) CROSS JOIN LATERAL
+    some = f"""SELECT e.* FROM unnest(%(streams)b::smallint[]) s(number) CROSS JOIN LATERAL
         (SELECT * FROM envelopes e WHERE e.account = %(account)s AND e.stream = s.number {where}
             AND e.due IS NULL AND e.position > %(after)s ORDER BY e.position LIMIT %(limit)s) e
         ORDER BY position LIMIT %(limit)s"""  # noqa: S608 - constants
@@ -287,7 +287,7 @@ def _read(connection: Connection, seals: Seals, rows: Sequence[Row]) -> list[Sto
 
 def stored_at(connection: Connection, seals: Seals, seqs: Sequence[int]) -> list[StoredEntry]:
     """The unfinished entries of these numbers, in their order."""
-    sql = f"SELECT {ENTRY} FROM envelopes WHERE seq = ANY (%s::bigint[]) ORDER BY seq"  # noqa: S608 - constants
+    sql = f"SELECT {ENTRY} FROM envelopes WHERE seq = ANY (%b::bigint[]) ORDER BY seq"  # noqa: S608 - constants
     return _read(connection, seals, connection.execute(sql.encode(), (list(seqs),)).fetchall())
 
 
@@ -295,7 +295,7 @@ def _steps(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Row]]:
     """The step rows of these entries."""
     steps: dict[int, list[Row]] = {}
     columns = ", ".join(STEP_COLUMNS)
-    sql = f"SELECT {columns} FROM steps WHERE seq = ANY (%s::bigint[]) ORDER BY seq, serial"  # noqa: S608 - constants
+    sql = f"SELECT {columns} FROM steps WHERE seq = ANY (%b::bigint[]) ORDER BY seq, serial"  # noqa: S608 - constants
     for row in connection.execute(sql.encode(), (list(seqs),)).fetchall():
         texts = [text_out(value) if value is not None else None for value in row[9:11]]
         steps.setdefault(row[0], []).append((*row[:9], *texts, row[11]))
@@ -304,7 +304,7 @@ def _steps(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Row]]:
 
 def _grown(connection: Connection, seqs: Sequence[int]) -> dict[int, tuple[int, str]]:
     """The newest grown texts of these entries; hardly any entry has one."""
-    sql = "SELECT seq, number, text FROM grown WHERE seq = ANY (%s::bigint[])"
+    sql = "SELECT seq, number, text FROM grown WHERE seq = ANY (%b::bigint[])"
     rows = connection.execute(sql, (list(seqs),)).fetchall()
     return {seq: (number, text_out(text)) for seq, number, text in rows}
 

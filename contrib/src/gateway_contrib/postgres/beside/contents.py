@@ -54,7 +54,7 @@ class Contents:
         sql = f"SELECT digest FROM bytes b WHERE {unused}"  # noqa: S608 - constants
         found = [digest for (digest,) in connection.execute(sql.encode()).fetchall()]
         self._keeping.alone(connection, found)
-        sql = f"DELETE FROM bytes b WHERE digest = ANY (%s::text[]) AND {unused}"  # noqa: S608 - constants
+        sql = f"DELETE FROM bytes b WHERE digest = ANY (%b::text[]) AND {unused}"  # noqa: S608 - constants
         connection.execute(sql.encode(), (found,))
         sql = f"""DELETE FROM pieces p
             WHERE NOT EXISTS (SELECT 1 FROM bytes b WHERE b.upload = p.upload)
@@ -154,7 +154,7 @@ class Contents:
     def end(self, connection: Connection, seqs: Sequence[int]) -> None:
         """End all uses of these entries or groups, and delete bytes that nobody else uses."""
         if seqs:
-            sql = "DELETE FROM uses WHERE seq = ANY (%s::bigint[]) RETURNING digest"
+            sql = "DELETE FROM uses WHERE seq = ANY (%b::bigint[]) RETURNING digest"
             rows = connection.execute(sql, (list(seqs),)).fetchall()
             self._forget(connection, sorted({digest for (digest,) in rows}))
 
@@ -162,7 +162,7 @@ class Contents:
         free = [digest for digest in digests if not self._pins[digest]]
         if free:
             self._keeping.alone(connection, free)
-            sql = f"""WITH gone AS (DELETE FROM bytes b WHERE b.digest = ANY (%s::text[])
+            sql = f"""WITH gone AS (DELETE FROM bytes b WHERE b.digest = ANY (%b::text[])
                     AND {self._keeping.unused} RETURNING b.upload)
                 DELETE FROM pieces p USING gone WHERE p.upload = gone.upload AND NOT EXISTS
                     (SELECT 1 FROM handed_files f WHERE f.upload = gone.upload)"""  # noqa: S608 - constants

@@ -29,7 +29,7 @@ from gateway_core.outboxes import Group, Member, OutboxError
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
-_SOME = "ANY (%s::bigint[])"
+_SOME = "ANY (%b::bigint[])"
 _COLUMNS = "seq, id, size, next, taken, returned, erased, cancelled"
 
 
@@ -156,7 +156,7 @@ class Groups:
         failed = [seq for seq, *_ in found if how[seq] not in SETTLED]
         connection.execute(
             """UPDATE turns t SET disposition = v.how
-            FROM unnest(%s::bigint[], %s::text[]) v(seq, how) WHERE t.seq = v.seq""",
+            FROM unnest(%b::bigint[], %b::text[]) v(seq, how) WHERE t.seq = v.seq""",
             (failed, [how[seq] for seq in failed]),
         )
 
@@ -296,7 +296,7 @@ class Groups:
         rows = [(grp, str(how), n) for (grp, how), n in counts.items() if n]
         if rows:
             connection.execute(
-                """INSERT INTO counts SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[])
+                """INSERT INTO counts SELECT * FROM unnest(%b::bigint[], %b::text[], %b::bigint[])
                 ON CONFLICT (grp, disposition)
                 DO UPDATE SET count = counts.count + excluded.count""",
                 [list(column) for column in zip(*rows, strict=True)],

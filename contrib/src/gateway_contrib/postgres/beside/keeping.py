@@ -57,7 +57,7 @@ class Keeping:
     def alone(self, connection: Connection, digests: Sequence[str]) -> None:
         """Wait for members that are about to use these bytes, until their uses are visible."""
         if self.member is not None:
-            sql = "SELECT 1 FROM bytes WHERE digest = ANY (%s::text[]) ORDER BY digest FOR UPDATE"
+            sql = "SELECT 1 FROM bytes WHERE digest = ANY (%b::text[]) ORDER BY digest FOR UPDATE"
             connection.execute(sql, (list(digests),))
 
     # -- groups and uploads that are not whole

@@ -17,7 +17,7 @@ Scope: TypeAlias = tuple[str, str, str, str]
 
 # A hashed key is newer than a plain one, which was stored before there was a secret to hash with.
 _SEQS = """SELECT DISTINCT ON (v.place) v.place, k.seq
-    FROM unnest(%s::bigint[], %s::text[], %s::bytea[]) v(place, account, scope)
+    FROM unnest(%b::bigint[], %b::text[], %b::bytea[]) v(place, account, scope)
     JOIN keys k ON k.account = v.account AND k.scope = v.scope
     WHERE k.ended_at IS NULL OR k.ended_at >= %s ORDER BY v.place, k.hashed DESC"""
 

@@ -24,7 +24,7 @@ from gateway_contrib.postgres.settings import PostgresSettings
 T = TypeVar("T")
 
 _TELL = """SELECT set_config(name, value, true)
-    FROM unnest(%s::text[], %s::text[]) told(name, value)"""
+    FROM unnest(%b::text[], %b::text[]) told(name, value)"""
 
 
 class PoolableLink(Link):

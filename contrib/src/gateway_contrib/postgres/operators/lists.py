@@ -22,7 +22,7 @@ WAITING = f"""SELECT e.id, {_NAMED}, e.room, 'unfinished', '', '', e.accepted_at
     e.class, e.seq, e.entry, ''
     FROM envelopes e LEFT JOIN accounts a USING (account) WHERE true"""  # noqa: S608 - constants
 ORDERED = f"""SELECT e.id, {ORDER} FROM (SELECT id, seq, sequence FROM envelopes
-    UNION ALL SELECT id, seq, sequence FROM history) e WHERE e.seq = ANY (%s::bigint[])"""  # noqa: S608 - constants
+    UNION ALL SELECT id, seq, sequence FROM history) e WHERE e.seq = ANY (%b::bigint[])"""  # noqa: S608 - constants
 ROOMS = f"""SELECT {_NAMED}, e.room, sum(waiting), sum(failed), sum(lately), min(since)
     FROM (SELECT account, room, 1 AS waiting, 0 AS failed, accepted_at AS since,
             (accepted_at >= %(since)s)::int AS lately FROM envelopes

@@ -44,9 +44,9 @@ PASSED_ON = ("erase", "look", "accounts", "cancel", "submit", "group", SUSPEND, 
 _KINDS = (*PASSED_ON, "withdraw", "discard", "retry", "reseal")
 _OPEN = f"""requests o LEFT JOIN handed h ON o.kind = 'withdraw'
         AND h.id = CASE WHEN o.envelope ~ '{_UUID}' THEN o.envelope::uuid END
-    WHERE o.done_at IS NULL AND o.number < 0 AND o.number <> ALL (%(handed_on)s::bigint[])
+    WHERE o.done_at IS NULL AND o.number < 0 AND o.number <> ALL (%(handed_on)b::bigint[])
         AND o.kind IN ({", ".join(f"'{kind}'" for kind in _KINDS)})
-        AND (o.kind <> 'withdraw' OR o.instance <> ALL (%(passed)s::text[])
+        AND (o.kind <> 'withdraw' OR o.instance <> ALL (%(passed)b::text[])
             AND (h.number IS NULL OR h.answered_at IS NOT NULL))"""
 """Requests that can be done now. The others hold back none: those to cancel what the owner has not
 taken yet, those of accounts that have many, and those of a kind that only another release knows."""

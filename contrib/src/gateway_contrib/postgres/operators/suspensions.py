@@ -22,9 +22,9 @@ STORE = """INSERT INTO suspensions (account, instance, why, by_whom, since)
         SET why = excluded.why, by_whom = excluded.by_whom, since = excluded.since"""
 FORGET = "DELETE FROM suspensions WHERE account = %s"
 _ALL = "SELECT instance, why, by_whom, since FROM suspensions"
-_OF = f"{_ALL} WHERE account = ANY (%s::text[])"
+_OF = f"{_ALL} WHERE account = ANY (%b::text[])"
 _ASKED = """SELECT instance, kind, number, envelope, asked_at FROM requests
-    WHERE done_at IS NULL AND kind IN ('suspend', 'resume') AND instance = ANY (%s::text[])
+    WHERE done_at IS NULL AND kind IN ('suspend', 'resume') AND instance = ANY (%b::text[])
     ORDER BY number DESC"""
 
 

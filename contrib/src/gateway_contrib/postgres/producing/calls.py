@@ -32,10 +32,10 @@ from gateway_core.outboxes import (
 Connection: TypeAlias = psycopg.Connection[Any]
 
 _NEWS = """SELECT own_id, instance, room, kind, handed_at, answered_at, envelope_id, replayed,
-    cancelled, refused, answer, receipt, receipt_of, stored FROM news(%s::bigint[])"""
-_ROWS = "%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::boolean[]"
+    cancelled, refused, answer, receipt, receipt_of, stored FROM news(%b::bigint[])"""
+_ROWS = "%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::boolean[]"
 _HAND = f"SELECT token, id FROM hand_all(%s, {_ROWS})"  # noqa: S608 - constants
-_HAND_SEALED = f"SELECT token, id FROM hand_sealed(%s, %s::text[], %s, {_ROWS})"  # noqa: S608 - constants
+_HAND_SEALED = f"SELECT token, id FROM hand_sealed(%s, %b::text[], %s, {_ROWS})"  # noqa: S608 - constants
 _TIMES = 5
 """How often handing over is tried if the key to seal with changes meanwhile."""
 
@@ -197,7 +197,7 @@ def keyed(
     """The news about the envelope that has the key; empty: no envelope has it."""
     plain = scope_of(scope)
     asked = (name_of(scope[0]), scope[0], [seals.hashed(plain), plain], since)
-    row = connection.execute("SELECT keyed(%s, %s, %s::bytea[], %s)", asked).fetchone()
+    row = connection.execute("SELECT keyed(%s, %s, %b::bytea[], %s)", asked).fetchone()
     if row is None or row[0] is None:
         return []
     rows = connection.execute(_NEWS, ([row[0]],)).fetchall()
@@ -225,7 +225,7 @@ class Withdrawal:
 def leave(connection: Connection, handed_ids: Sequence[str]) -> None:
     """Say that nobody waits for these any more."""
     numbers = [position_of(each) for each in handed_ids]
-    connection.execute("SELECT leave(number) FROM unnest(%s::bigint[]) n(number)", (numbers,))
+    connection.execute("SELECT leave(number) FROM unnest(%b::bigint[]) n(number)", (numbers,))
 
 
 def ended_after(connection: Connection, seals: Seals, after: int, limit: int) -> Endings:

@@ -14,8 +14,8 @@ from gateway_core.outboxes import OUTBOX_KEY_MISSING, OutboxError, log_event
 MOST = 1_000
 """Rows that are reported, each once; further rows that are sealed with the same keys are passed
 over without a report."""
-PASSED_OVER = """ AND NOT (substr(envelope, 1, 9) = ANY (%(lacking)s::text[])
-    AND (%(full)s OR number = ANY (%(unopened)s::bigint[])))"""
+PASSED_OVER = """ AND NOT (substr(envelope, 1, 9) = ANY (%(lacking)b::text[])
+    AND (%(full)s OR number = ANY (%(unopened)b::bigint[])))"""
 """A look's condition that passes over these rows. A row that is sealed anew meanwhile is taken."""
 
 

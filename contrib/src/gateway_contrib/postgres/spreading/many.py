@@ -21,25 +21,25 @@ from gateway_core.outboxes import STREAMS, Overview, Priority, Recovery
 Connection: TypeAlias = psycopg.Connection[Any]
 
 _OWNED = """SELECT a.account, a.epoch, a.member, m.name FROM accounts a
-    LEFT JOIN members m USING (member) WHERE a.account = ANY (%s::text[])"""
+    LEFT JOIN members m USING (member) WHERE a.account = ANY (%b::text[])"""
 _TAKE = """UPDATE accounts a SET member = %s, epoch = a.epoch + 1,
         owned_since = clock_timestamp(), idle = false
-    FROM unnest(%s::text[], %s::bigint[]) v(account, epoch)
+    FROM unnest(%b::text[], %b::bigint[]) v(account, epoch)
     WHERE a.account = v.account AND a.epoch = v.epoch
         AND NOT EXISTS (SELECT 1 FROM members m WHERE m.member = a.member)
     RETURNING a.account, a.epoch"""
-_CLOSURES = "SELECT account, operation, until, wait FROM closures WHERE account = ANY (%s::text[])"
-_MOVES = """SELECT account, room, moved_to FROM moves WHERE account = ANY (%s::text[])
+_CLOSURES = "SELECT account, operation, until, wait FROM closures WHERE account = ANY (%b::text[])"
+_MOVES = """SELECT account, room, moved_to FROM moves WHERE account = ANY (%b::text[])
     ORDER BY moved_at"""
-_SPENT = "SELECT account, at, standings FROM spent WHERE account = ANY (%s::text[])"
-_HIGHEST = f"""SELECT a.account, max(p.position) FROM unnest(%s::text[]) a(account)
+_SPENT = "SELECT account, at, standings FROM spent WHERE account = ANY (%b::text[])"
+_HIGHEST = f"""SELECT a.account, max(p.position) FROM unnest(%b::text[]) a(account)
     CROSS JOIN generate_series(0, %s - 1) s(number) JOIN LATERAL
         (SELECT e.position FROM envelopes e WHERE e.account = a.account AND e.stream = s.number
             AND e.due IS NULL AND e.position < {LAST}
             ORDER BY e.position DESC LIMIT 1) p ON true GROUP BY 1"""  # noqa: S608 - constants
 _ENDED = f"SELECT max(sequence) FROM history WHERE sequence < {LAST}"  # noqa: S608 - constants
 _UNFINISHED = """SELECT account, stream, due IS NOT NULL, count(*) FROM envelopes
-    WHERE account = ANY (%s::text[]) GROUP BY 1, 2, 3"""
+    WHERE account = ANY (%b::text[]) GROUP BY 1, 2, 3"""
 
 
 def take(connection: Connection, member: UUID, instances: Sequence[str]) -> dict[str, int]:

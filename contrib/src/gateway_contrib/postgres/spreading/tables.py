@@ -26,7 +26,7 @@ _LOOK = """SELECT s.version, m.member, m.name, m.lease, m.counter, m.weight, m.r
         m.unfinished
     FROM shares s LEFT JOIN members m ON true"""
 _ACCOUNTS = "SELECT instance, member, epoch, pinned FROM accounts"
-_BUSY = f"{_ACCOUNTS} WHERE NOT idle UNION {_ACCOUNTS} WHERE account = ANY (%s::text[])"
+_BUSY = f"{_ACCOUNTS} WHERE NOT idle UNION {_ACCOUNTS} WHERE account = ANY (%b::text[])"
 _AWAITED = """SELECT a.instance FROM accounts a WHERE a.idle AND a.instance IN (
         SELECT instance FROM handed WHERE waiting
         UNION SELECT instance FROM requests WHERE done_at IS NULL)
@@ -45,7 +45,7 @@ _SLOT = """INSERT INTO members (member, name, release, lease, weight, slot)
     ON CONFLICT (member) DO NOTHING"""
 _ADD = """INSERT INTO accounts (account, instance, member, epoch)
     SELECT v.account, v.instance, whole.member, 0
-    FROM unnest(%s::text[], %s::text[]) v(account, instance) LEFT JOIN
+    FROM unnest(%b::text[], %b::text[]) v(account, instance) LEFT JOIN
         (SELECT m.member FROM accounts a JOIN members m USING (member)
             WHERE a.account = '' AND m.weight IS NULL) whole ON true
     ON CONFLICT DO NOTHING"""
@@ -217,8 +217,8 @@ def give(
           an envelope is stored
     """
     names = [name_of(each) if each else ALL for each in instances]
-    sql = """UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])
+    sql = """UPDATE accounts SET member = NULL, idle = account = ANY (%b::text[])
             AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.account = accounts.account)
-        WHERE member = %s AND account = ANY (%s::text[])"""
+        WHERE member = %s AND account = ANY (%b::text[])"""
     if connection.execute(sql, ([*map(name_of, idle)], member, names)).rowcount:
         connection.execute(CHANGED)

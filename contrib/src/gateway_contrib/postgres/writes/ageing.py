@@ -101,7 +101,7 @@ class Forgetting:
 def _forget_beside(connection: Connection, seqs: list[int]) -> None:
     """Delete what was stored to try failed envelopes again."""
     for table in ("steps", "grown", "turns"):
-        sql = f"DELETE FROM {table} WHERE seq = ANY (%s::bigint[])"  # noqa: S608 - constants
+        sql = f"DELETE FROM {table} WHERE seq = ANY (%b::bigint[])"  # noqa: S608 - constants
         connection.execute(sql.encode(), (seqs,))
 
 
@@ -110,6 +110,6 @@ def _forget_groups(connection: Connection, before: float) -> int:
         DELETE FROM groups g USING old WHERE g.seq = old.seq RETURNING g.seq"""
     seqs = [seq for (seq,) in connection.execute(sql, (before, AT_ONCE)).fetchall()]
     for table in ("counts", "turns"):
-        sql = f"DELETE FROM {table} WHERE grp = ANY (%s::bigint[])"  # noqa: S608 - constants
+        sql = f"DELETE FROM {table} WHERE grp = ANY (%b::bigint[])"  # noqa: S608 - constants
         connection.execute(sql.encode(), (seqs,))
     return len(seqs)

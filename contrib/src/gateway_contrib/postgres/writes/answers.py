@@ -12,7 +12,7 @@ from gateway_contrib.postgres.names import text_in
 Connection: TypeAlias = psycopg.Connection[Any]
 
 _ANSWER = """UPDATE requests r SET done_at = v.at, answer = v.answer, envelope = NULL
-    FROM unnest(%s::bigint[], %s::float8[], %s::text[]) v(number, at, answer)
+    FROM unnest(%b::bigint[], %b::float8[], %b::text[]) v(number, at, answer)
     WHERE r.number = v.number"""
 
 

@@ -23,11 +23,11 @@ _BACK = """INSERT INTO envelopes (account, seq, id, room, position, accepted_at,
         fingerprint, class, entry, shapes, stream, sequence)
     SELECT account, seq, id, room, coalesce(sequence, seq), %(wall)s,
         %(wall)s + deadline - accepted_at, fingerprint, class, entry, shapes, stream, sequence
-    FROM history WHERE seq = ANY (%(seqs)s::bigint[]) AND entry IS NOT NULL
+    FROM history WHERE seq = ANY (%(seqs)b::bigint[]) AND entry IS NOT NULL
     ON CONFLICT DO NOTHING RETURNING seq"""
 _STEPS = """UPDATE steps SET started = 0, attempts = 0, outcome = NULL, maybe_sent = 0,
         first_at = CASE WHEN maybe_sent > 0 THEN first_at ELSE 0 END
-    WHERE seq = ANY (%s::bigint[]) AND (outcome IS NULL
+    WHERE seq = ANY (%b::bigint[]) AND (outcome IS NULL
         OR outcome NOT IN ('delivered', 'deleted', 'unchanged'))"""
 
 
@@ -38,7 +38,7 @@ def reopen(
     rows = connection.execute(_BACK, {"wall": wall, "seqs": list(seqs)}).fetchall()
     back = [seq for (seq,) in rows]
     statements.delete(connection, "history", back)
-    connection.execute("UPDATE keys SET ended_at = NULL WHERE seq = ANY (%s::bigint[])", (back,))
+    connection.execute("UPDATE keys SET ended_at = NULL WHERE seq = ANY (%b::bigint[])", (back,))
     connection.execute(_STEPS, (back,))
     groups.reopened(connection, back)
     if seals.first:
@@ -48,7 +48,7 @@ def reopen(
 
 def _seal_anew(connection: Connection, seals: Seals, seqs: Sequence[int]) -> None:
     """Seal these entries with the first key, whether or not a resealing is under way."""
-    sql = "SELECT seq, fingerprint, entry, shapes FROM envelopes WHERE seq = ANY (%s::bigint[])"
+    sql = "SELECT seq, fingerprint, entry, shapes FROM envelopes WHERE seq = ANY (%b::bigint[])"
     for seq, *texts in connection.execute(sql, (list(seqs),)).fetchall():
         with suppress(Invalid, OutboxError):  # it cannot be read, which `stored_at` reports
             kinds = ("fingerprint", "entry", "shapes")

@@ -51,8 +51,11 @@ _SOURCE = f"""INSERT INTO source (token, newest, forgotten)
 
 @cache
 def rows_as(columns: str, kinds: str) -> str:
-    """SQL for FROM that turns arrays into the rows `v`."""
-    marks = ", ".join(f"%s::{kind}[]" for kind in kinds.split(","))
+    """SQL for FROM that turns arrays into the rows `v`.
+
+    Arrays are passed in binary: as text, psycopg escapes each quote of an entry's JSON by itself.
+    """
+    marks = ", ".join(f"%b::{kind}[]" for kind in kinds.split(","))
     return f"unnest({marks}) v({columns})"
 
 
@@ -88,7 +91,7 @@ def add_accounts(connection: Connection, instances: Iterable[str], member: UUID)
     """Add accounts that are not there yet; this member owns them."""
     sql = """INSERT INTO accounts (account, instance, member, epoch)
         SELECT account, instance, member, 1
-        FROM unnest(%s::text[], %s::text[], %s::uuid[]) v(account, instance, member)
+        FROM unnest(%b::text[], %b::text[], %b::uuid[]) v(account, instance, member)
         ON CONFLICT DO NOTHING"""
     run(connection, sql, [(name_of(each), each, member) for each in instances])
 
@@ -203,7 +206,7 @@ def delete(connection: Connection, table: str, seqs: Sequence[int]) -> int:
     """Delete the rows of these entries; returns how many they were."""
     if not seqs:
         return 0
-    sql = f"DELETE FROM {table} WHERE seq = ANY (%s::bigint[])"  # noqa: S608 - constants
+    sql = f"DELETE FROM {table} WHERE seq = ANY (%b::bigint[])"  # noqa: S608 - constants
     return connection.execute(sql.encode(), (list(seqs),)).rowcount
 
 

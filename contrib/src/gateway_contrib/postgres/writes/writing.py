@@ -40,10 +40,10 @@ CROSSED = 3
 """How often a batch is written again after a conflict with another member's batch."""
 _CROSSED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _OF_GROUPS = ("group", "paused", "cancelled", "drop")
-_OF_ACCOUNT = "SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%s::bigint[])"
+_OF_ACCOUNT = "SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%b::bigint[])"
 _OR_GROUPS = f"{_OF_ACCOUNT} UNION {_OF_ACCOUNT.replace('envelopes', 'groups')}"
-_BEGIN = "SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])"
-_BEGIN_SHARE = "SELECT begin_share(%s, %s, %s::text[], %s::bigint[])"
+_BEGIN = "SELECT begin_batch(%s, %s, %b::text[], %b::bigint[])"
+_BEGIN_SHARE = "SELECT begin_share(%s, %s, %b::text[], %b::bigint[])"
 
 T = TypeVar("T")
 Connection: TypeAlias = psycopg.Connection[Any]
