@@ -342,6 +342,24 @@ def test_calls_that_begin_one_after_the_other_are_accepted_in_that_order():
     run(main())
 
 
+def test_the_first_of_two_streams_with_one_key_is_the_one_that_is_shown():
+    async def main():
+        async with opened(channel := FakeChannel()) as gateway:
+            for turn in range(30):
+
+                async def words(text):
+                    yield text
+
+                first, second = [
+                    gateway.stream(("bot", "room"), words(text), key=f"{turn}")
+                    for text in (f"first {turn}", "second")
+                ]
+                await asyncio.gather(first, second)
+            assert [f"first {turn}" for turn in range(30)] == channel.texts("room")
+
+    run(main())
+
+
 def test_a_call_begins_in_the_context_of_its_caller_and_stays_in_it():
     user = contextvars.ContextVar("user", default="nobody")
 

@@ -72,6 +72,11 @@ class Held:
         """On the gateway's thread: cancel the task, since nobody waits for it any more."""
         self._scope.cancel()
 
+    def over(self, run: Answer) -> None:
+        """The call of `run` is over; if it never began, or its thread broke, there is an error."""
+        if run.error is not None:
+            self._fail(run.error)
+
     def _answer(self, *, swallowed: bool) -> None:
         self.entered.fail(closed())  # withdrawn before it was open
         self.ended.give(swallowed)

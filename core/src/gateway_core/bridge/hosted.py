@@ -50,9 +50,7 @@ class Hosted(Closing):
         super().__init__()
         self._make = make
         self._context = contextvars.copy_context()
-        self._tasks: trio.Nursery | None = None
         self._workers: Workers | None = None
-        self._blocks = 0
         self._held: Held | None = None
         self._wakes_face = ended
         self._over = False
@@ -101,11 +99,9 @@ class Hosted(Closing):
         entered: Answer,
         ended: Answer,
     ) -> Held:
-        """Begin to enter a context manager, in a task of its own and in the caller's context."""
-        if self.forked:
-            raise RuntimeError(FORKED)
+        """Begin to enter a context manager in the caller's context, after all calls before it."""
         held = Held(make, entered, ended)
-        self.thread.post(partial(self._begin_block, held, contextvars.copy_context()))
+        self.call(held.run, (), {}, held.over, None)
         return held
 
     def leave(self, held: Held, error: BaseException | None) -> None:
@@ -212,14 +208,14 @@ class Hosted(Closing):
 
     async def _run(self) -> None:
         assert self._held is not None  # noqa: S101 - `_begin` made it
-        async with trio.open_nursery() as self._tasks:
-            self._workers = Workers(self._tasks)
+        async with trio.open_nursery() as tasks:
+            self._workers = Workers(tasks)
             await self._held.run()
             self._over, self._why = True, self._held.ended.error
             with trio.move_on_after(LAST_ANSWERS):
-                while self._workers.busy or self._blocks:  # noqa: ASYNC110 - once, as it closes
+                while self._workers.busy:  # noqa: ASYNC110 - once, as it closes
                     await trio.sleep(0.001)
-            self._tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
         if self._why is not None:
             self.ended.fail(self._why)
         else:
@@ -251,19 +247,6 @@ class Hosted(Closing):
             self.thread.workers.begin(call)
         else:
             self._begin_call(call)
-
-    def _begin_block(self, held: Held, context: contextvars.Context) -> None:
-        if self._over or self._tasks is None:
-            held.entered.fail(closed(self._why))
-        else:
-            context.run(self._tasks.start_soon, self._block, held)
-
-    async def _block(self, held: Held) -> None:
-        self._blocks += 1
-        try:
-            await held.run()
-        finally:
-            self._blocks -= 1
 
     def _is_over(self, ended: Answer) -> None:
         self.thread.forget(self)

@@ -383,12 +383,14 @@ class Stream:
 
         Accepts nothing yet. Raises as `Gateway.submit` does.
         """
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        # Before any pause: trio goes on with tasks in any order, and the first of a key is shown.
         self._first = self._streams.open(self, self._envelope)
         if self._first is None and self._shows_typing is not None:
             self._typing_ends = self._shows_typing()
         if self._interaction is not None:
             self._interaction.acknowledge()
+        await trio.lowlevel.cancel_shielded_checkpoint()
         return self
 
     async def __aexit__(
