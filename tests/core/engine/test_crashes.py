@@ -946,9 +946,14 @@ async def test_an_attempt_in_flight_when_its_partition_dies_is_in_doubt(
         queued = await gateway.submit(say.message("a", "behind it"))
         await trio.sleep(1)
         partition.workers.nursery.start_soon(_raise)
-        await trio.lowlevel.checkpoint()
-        receipt = await first.receipt()
+        with capture_logs() as logs:
+            await trio.lowlevel.checkpoint()
+            receipt = await first.receipt()
         assert Disposition.UNKNOWN is receipt.disposition
+        failed = [log for log in logs if log["event"] == "gateway.attempt_failed"]
+        assert [(1, "the worker died during the attempt")] == [
+            (log["attempt"], log["raw"]) for log in failed
+        ]
         assert (await queued.receipt()).delivered
         assert ["behind it"] == channel.texts("a")
         assert 1 == partition.restarts

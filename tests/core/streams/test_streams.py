@@ -206,7 +206,12 @@ async def test_what_is_no_text_is_refused_and_the_stream_goes_on(autojump_clock,
         open_test_gateway(channel) as gateway,
         gateway.stream(("bot", "room"), max_text=10) as out,
     ):
-        for wrong, words in [(b"x", "bytes"), ("\ud800", "text"), ("x" * 11, "at most 10")]:
+        for wrong, words in [
+            (b"x", "bytes"),
+            ("\ud800", "text"),
+            ("a\0b", "NUL"),
+            ("x" * 11, "at most 10"),
+        ]:
             with pytest.raises(Invalid, match=words):
                 getattr(out, kind)(wrong)
         out.write("fine")

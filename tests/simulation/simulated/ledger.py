@@ -26,6 +26,7 @@ from gateway_core import (
     Edit,
     ErrorClass,
     Gateway,
+    Instance,
     KeyRef,
     Limit,
     MessageRef,
@@ -1182,6 +1183,12 @@ class Ledger:
         self.note("suspended", instance_id)
         self._out_of_order.add(instance_id)
         self._suspended.add(instance_id)
+
+    def is_replaced(self, instance: Instance) -> bool:
+        """Whether the application has replaced the instance meanwhile."""
+        accounts = self.gateway._registry._accounts if self.gateway is not None else {}
+        account = accounts.get(instance.id)
+        return account is not None and account.instance is not instance
 
     def works_again(self, instance_id: str) -> None:
         """A probe of the instance succeeded, or it is a new instance."""

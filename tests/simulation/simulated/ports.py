@@ -219,7 +219,8 @@ def _probed(function: Any, ports: Ports) -> Any:
         identity = await function(session)
         await ports.passed()
         check()
-        ports.ledger.works_again(instance.id)
+        if not ports.ledger.is_replaced(instance):  # else it says nothing of the new one
+            ports.ledger.works_again(instance.id)
         return identity
 
     return probe

@@ -164,7 +164,9 @@ def may_hold(ledger: Ledger, entry: Entry) -> bool:
         same = other is not entry and other.spoken is not None
         if same and other.envelope.instance_id == name:
             begun = [call.begun for call in other.calls if call.life == ledger.life]
-            if other.receipt is None or max(begun, default=-1e9) > now - LONGEST_WINDOW:
+            # One that ended before its first call may have had its turn already.
+            newest = max([*begun, other.ended_at])
+            if other.receipt is None or newest > now - LONGEST_WINDOW:
                 return True
     for limit in (*limits_of(ledger, entry, "send"), *limits_of(ledger, entry, "edit")):
         if limit.count > 1 and limit.pace != "even":

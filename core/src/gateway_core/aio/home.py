@@ -33,7 +33,8 @@ ELSEWHERE = (
 )
 NO_LOOP = (
     "this gateway belongs to the event loop that opened it, and no event loop is running here."
-    " Bring the call to that loop: asyncio.run_coroutine_threadsafe(gateway.send(…), loop)"
+    " Bring the call to that loop: asyncio.run_coroutine_threadsafe(gateway.send(…), loop), or"
+    " loop.call_soon_threadsafe(stream.write, …)"
 )
 
 

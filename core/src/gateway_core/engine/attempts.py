@@ -306,7 +306,9 @@ class Attempts:
         if planned is None or not planned[0].started:
             self._scheduler.go_on(lane, now)
             return
-        running = RunningAttempt(lane, delivery, *planned, room.account.instance)
+        step, following = planned
+        attempt = attrs.evolve(following, number=step.number)
+        running = RunningAttempt(lane, delivery, step, attempt, room.account.instance)
         error = TransportError("the worker died during the attempt", dispatched="unknown")
         self._failed(running, error, now)
 

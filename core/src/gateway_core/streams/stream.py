@@ -108,7 +108,7 @@ def check_text(text: object, before: int, most: int) -> None:
         problem = f"must be a text, not {type(text).__name__}"
     elif before + len(text) > most:
         problem = f"has {before + len(text)} characters, at most {most}"
-    elif not text.isascii() and not is_sendable(text):
+    elif not is_sendable(text):
         problem = UNSENDABLE
     else:
         return
