@@ -101,7 +101,7 @@ def only_what_is_recorded_is_looked_at(patch):
 @bug(FOLLOWED)
 def an_epoch_is_not_checked_at_one_write(patch):
     """Of the writes that change known envelopes, and add nothing new."""
-    whole = statements.STATEMENTS["SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])"]
+    whole = statements.STATEMENTS["SELECT begin_batch(%s, %s, %b::text[], %b::bigint[])"]
 
     async def begin(server: Any, transaction: Any, given: Any) -> Any:
         member, _, touched, seqs = given
@@ -111,7 +111,7 @@ def an_epoch_is_not_checked_at_one_write(patch):
         transaction.member = member
         return [(None,)], 1
 
-    table = {**statements.STATEMENTS, "SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])": begin}
+    table = {**statements.STATEMENTS, "SELECT begin_batch(%s, %s, %b::text[], %b::bigint[])": begin}
     patch.setattr("sharing.world.STATEMENTS", table)
 
 

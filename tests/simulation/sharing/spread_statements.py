@@ -285,9 +285,9 @@ def has_envelopes(rows: Rows, instance: str) -> bool:
     return any(kept.instance == instance for kept in rows.envelopes.values())
 
 
-@statement("""UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])
+@statement("""UPDATE accounts SET member = NULL, idle = account = ANY (%b::text[])
     AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.account = accounts.account)
-    WHERE member = %s AND account = ANY (%s::text[])""")
+    WHERE member = %s AND account = ANY (%b::text[])""")
 async def give(server: Server, transaction: Transaction, given: Any) -> Answer:
     """Give up the member's accounts among these, of which some are idle."""
     idle, member, accounts = given
@@ -486,7 +486,7 @@ def _of_owner(row: Any, receipt: Any, seq: Any, *, stored: bool) -> tuple[Any, .
     return (*head, receipt, seq, stored)
 
 
-@statement("SELECT keyed(%s, %s, %s::bytea[], %s)")
+@statement("SELECT keyed(%s, %s, %b::bytea[], %s)")
 async def keyed(server: Server, transaction: Transaction, given: Any) -> Answer:
     """The number of the envelope that has the key."""
     account, instance, scopes, since = given
@@ -527,7 +527,7 @@ def _cancel(rows: Rows, number: int) -> None:
     rows.handed[number].left = True
 
 
-@statement("SELECT leave(number) FROM unnest(%s::bigint[]) n(number)")
+@statement("SELECT leave(number) FROM unnest(%b::bigint[]) n(number)")
 async def leave(server: Server, transaction: Transaction, given: Any) -> Answer:
     """Cancel requests; for those that an owner has taken, ask the owner to do so."""
     for own in given[0]:

@@ -215,7 +215,7 @@ async def forget_batches(server: Server, transaction: Transaction, given: Any) -
 # -- an owner's transactions
 
 
-@statement("SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])")
+@statement("SELECT begin_batch(%s, %s, %b::text[], %b::bigint[])")
 async def begin_batch(server: Server, transaction: Transaction, given: Any) -> Answer:
     """Hold the rows of the batch's accounts until the end, and note the batch's number."""
     member, number, touched, seqs = given
@@ -265,7 +265,7 @@ async def note_again(server: Server, transaction: Transaction, given: Any) -> An
     return [], 1
 
 
-@statement("SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%s::bigint[])")
+@statement("SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%b::bigint[])")
 async def of_account(server: Server, transaction: Transaction, given: Any) -> Answer:
     """The entries of an account."""
     account, seqs = given

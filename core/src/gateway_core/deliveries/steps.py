@@ -278,14 +278,16 @@ class Step:
         """Which piece of the text it shows; empty if another file of its album shows the text."""
         if (part := self.part) is None:
             return (0, 0)
-        shows = self.place_in_part in (None, part.captioned)
+        shows = self.place is None or self.place_in_part in (None, part.captioned)
         return part.span if shows else (part.span[0], part.span[0])
 
     @property
     def _places(self) -> tuple[int, ...]:
         """Which of the envelope's files it has, by their positions."""
         places = self.part.files if self.part is not None else ()
-        return places if self.place_in_part is None else (places[self.place_in_part],)
+        if self.place is None or self.place_in_part is None:
+            return places
+        return (places[self.place_in_part],)
 
     @property
     def left_files(self) -> tuple[File, ...]:
@@ -367,11 +369,19 @@ def carried(steps: Sequence[Step], changed: MessageRef | None) -> Mapping[str, J
     changed  the message that the steps change, as it stood before: it keeps its fields if the last
              part's step did nothing. None: they make a new message
     """
+    last = _last_of(steps)
+    if last is None:
+        return None
+    if changed is not None and last.did_nothing:
+        return changed.extra or None
+    return last.extra or None
+
+
+def _last_of(steps: Sequence[Step]) -> Step | None:
+    """The step of the last message that shall stand; None: all are deletions."""
     for step in reversed(steps):
         if step.kind != "delete":
-            if changed is not None and step.did_nothing:
-                return changed.extra or None
-            return step.extra or None
+            return step
     return None
 
 
@@ -385,7 +395,7 @@ def standing(steps: Sequence[Step], changed: MessageRef | None) -> tuple[PartRef
     spare: list[PartRef] = []
     fixed = {part.message_id for part in changed.parts if part.fixed} if changed else ()
     album = -1  # where the last one stands in `parts`
-    last = next((step for step in reversed(steps) if step.kind != "delete"), None)
+    last = _last_of(steps)
     for step in steps:
         name = step.message_id
         if name is None:

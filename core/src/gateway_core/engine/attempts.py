@@ -89,7 +89,8 @@ class Attempts:
             now = self._clock.now()
         if self._is_held_back(running, session, now):
             return
-        self._look_as_it_writes(account)
+        if self._journal is not None:
+            self._look_as_it_writes(account)
         try:
             performing = self._begin(running, session, now)
             try:
@@ -109,8 +110,7 @@ class Attempts:
 
         Each worker has a context of its own, and its next attempt sets the check anew.
         """
-        if self._journal is not None:
-            MAY_WRITE.set(partial(self.is_owned, account))
+        MAY_WRITE.set(partial(self.is_owned, account))
 
     def is_owned(self, account: InstanceState) -> bool:
         """Whether this process certainly owns the account, and has owned it all the time."""
@@ -171,7 +171,7 @@ class Attempts:
     def _is_held_back(self, running: RunningAttempt, session: OpenSession, now: int) -> bool:
         """Whether the attempt may not begin any more; if so, take back what was prepared."""
         journal, void = self._journal, self._work.resting or not _may_begin(running, now)
-        if not void and self.is_owned(running.lane.room.account):
+        if not void and (journal is None or self.is_owned(running.lane.room.account)):
             return False
         session.release()
         if journal is not None:

@@ -302,7 +302,7 @@ class ChannelHooks(GuardedHooks):
                     raise self._wrong("rate_limit", "Limits of different buckets", answer)
                 named = {limit.bucket for limit in limits}
                 limits += [limit for limit in answer if limit.bucket not in named]
-        if self.share != WHOLE:
+        if self.share is not WHOLE:
             return tuple(shared_limit(limit, self.share) for limit in limits)
         return tuple(limits)
 
@@ -369,7 +369,7 @@ class ChannelHooks(GuardedHooks):
         answer, faults = usable.usable_answer(answer, files)
         for fault in faults:
             self._note(operation, self.adapter, f"answered with an unusable value: {fault}")
-        if self.share != WHOLE and answer.buckets:
+        if self.share is not WHOLE and answer.buckets:
             answer = attrs.evolve(answer, buckets=self._shared(answer.buckets))
         try:
             return usable.own_result(answer)
@@ -426,7 +426,7 @@ class ChannelHooks(GuardedHooks):
         verdict, faults = usable.usable_verdict(verdict)
         for fault in faults:
             self._note("classify_error", self.adapter, f"answered with an unusable value: {fault}")
-        if self.share != WHOLE and verdict.buckets:
+        if self.share is not WHOLE and verdict.buckets:
             verdict = attrs.evolve(verdict, buckets=self._shared(verdict.buckets))
         raw = hidden(verdict.raw or defaults.classify_error(error).raw, instance)
         return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict

@@ -19,8 +19,8 @@ FINEST = 1_000_000
 
 
 def fraction_of(share: float) -> Fraction:
-    """The share as a fraction."""
-    return Fraction(share).limit_denominator(FINEST)
+    """The share as a fraction; `WHOLE` itself for all of a limit, which is compared fastest."""
+    return WHOLE if share == 1 else Fraction(share).limit_denominator(FINEST)
 
 
 def shared_limit(limit: Limit, share: Fraction) -> Limit:
