@@ -367,6 +367,26 @@ async def test_a_stream_goes_on_where_its_account_goes(autojump_clock):
     assert "The first half, and the second." in str(texts)
 
 
+async def test_a_process_that_gave_away_a_stream_of_another_one_closes_at_once(autojump_clock):
+    store, channel = Store(), FakeChannel()
+    members = [Member(store) for _ in range(3)]
+    writer, first, second = [
+        open_test_gateway(channel, instances=ACCOUNTS, outbox=member) for member in members
+    ]
+    async with writer as writing, second, writing.stream(("one", "room")) as out:
+        async with first:
+            store.give("one", members[1])
+            out.write("The first half")
+            await trio.sleep(5)
+            store.give("one", members[2])
+            await trio.sleep(5)
+            begun = trio.current_time()
+        assert trio.current_time() - begun < 1
+        out.write(", and the second.")
+        assert (await out.finish()).delivered
+    assert ["The first half, and the second."] == channel.texts("room")
+
+
 async def test_a_key_is_one_message_wherever_it_is_used(autojump_clock):
     async with two() as (store, members, (a, b), channels):
         first = await a.send("one", "room", "text", key="k")

@@ -101,8 +101,8 @@ class HandoverWay:
     def follow(self, accepted: Delivery) -> HandedDelivery:
         """The successor of a delivery that another process owns from now on.
 
-        The owner is told how a stream grows. If this process had handed the envelope over to
-        itself, its caller has the successor already.
+        The owner is told how a stream that this process writes grows. If this process had handed
+        the envelope over to itself, its caller has the successor already.
         """
         known = self._waiting.get(accepted.id)
         if known is not None:
@@ -111,7 +111,7 @@ class HandoverWay:
         growth = delivery.growth
         delivery.wait_for(TAKEN, self._drafting.clock.now())
         self._waiting[delivery.handed_id] = delivery
-        if growth is not None and growth.is_open:
+        if growth is not None and growth.is_open and not growth.elsewhere:
             self._telling.begin(delivery, growth)
         self._handover.expect()
         return delivery
