@@ -5,6 +5,7 @@ import contextvars
 import threading
 import time
 import traceback
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -27,12 +28,12 @@ from gateway_core import (
 )
 from gateway_core.aio import Ticket, open_gateway
 from gateway_core.authors import hookimpl
-from gateway_core.testing import FakeChannel, FakeSettings
+from gateway_core.testing import FakeChannel, FakeSettings, MemoryOutbox
 
 
 def opened(channel, **settings):
-    plugins = settings.pop("plugins", [])
-    return open_gateway(config(**settings), plugins=[*plugins, ("fake", channel)])
+    plugins, outbox = settings.pop("plugins", []), settings.pop("outbox", None)
+    return open_gateway(config(**settings), plugins=[*plugins, ("fake", channel)], outbox=outbox)
 
 
 def run(main):
@@ -338,6 +339,40 @@ def test_calls_that_begin_one_after_the_other_are_accepted_in_that_order():
                 texts = [f"{turn}.{n}" for n in range(30)]
                 await asyncio.gather(*(gateway.send("bot", "room", text) for text in texts))
                 assert texts == channel.texts("room")[-30:]
+
+    run(main())
+
+
+@pytest.mark.parametrize("ends", ["raises", "too late"])
+def test_what_is_sent_after_a_broken_stream_comes_after_it(ends):
+    channel, outbox = FakeChannel(), MemoryOutbox()
+    append = outbox.append
+
+    async def stored_later(entry, on_stored):
+        await trio.sleep(0.05)
+        await append(entry, on_stored)
+
+    outbox.append = stored_later
+
+    async def words():
+        yield "The answer"
+        await asyncio.sleep(0.02)
+        if ends == "raises":
+            raise KeyError
+        await asyncio.sleep(20)
+
+    async def main():
+        async with opened(channel, outbox=outbox) as gateway:
+
+            async def answer(room):
+                with suppress(KeyError, TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await gateway.stream(("bot", room), words(), key=room)
+                await gateway.send("bot", room, "Sorry.")
+
+            rooms = [f"room {n}" for n in range(5)]
+            await asyncio.gather(*map(answer, rooms))
+            assert [["The answer […]", "Sorry."]] * 5 == [channel.texts(room) for room in rooms]
 
     run(main())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Coroutine
+from contextlib import suppress
 from http import HTTPStatus
 
 import pytest
@@ -770,3 +771,55 @@ async def test_a_text_that_was_whole_as_it_was_accepted_is_not_marked_by_the_nex
         assert status.receipt is not None
         assert status.receipt.degradations == ()
     assert channel.made[-1].attempt.payload["text"] == "all of it"
+
+
+@pytest.mark.parametrize("ends", ["raises", "cancelled", "too late"])
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("after", [0.0, 0.05, 0.3, 2.0])
+async def test_what_is_sent_after_a_broken_stream_comes_after_it(autojump_clock, ends, key, after):
+    channel, outbox = FakeChannel(), MemoryOutbox()
+    find, append = outbox.find, outbox.append
+
+    async def found_later(what):
+        await trio.sleep(0.01)
+        return await find(what)
+
+    async def stored_later(entry, on_stored):
+        await trio.sleep(0.02)
+        await append(entry, on_stored)
+
+    outbox.find, outbox.append = found_later, stored_later
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        with trio.CancelScope() as scope, suppress(KeyError):
+            async with gateway.stream(("bot", "room"), key=key) as out:
+                out.write("The answer")
+                await trio.sleep(after)
+                if ends == "raises":
+                    raise KeyError
+                scope.cancel() if ends == "cancelled" else setattr(scope, "deadline", -1)
+                await trio.sleep(1)
+        await gateway.send("bot", "room", "Sorry.")
+    assert ["The answer […]", "Sorry."] == channel.texts("room")
+
+
+async def test_a_broken_stream_whose_text_is_not_accepted_holds_its_program_for_a_moment_only(
+    autojump_clock,
+):
+    outbox = MemoryOutbox()
+    append = outbox.append
+
+    async def stored_much_later(entry, on_stored):
+        await trio.sleep(100)
+        await append(entry, on_stored)
+
+    outbox.append = stored_much_later
+    async with open_test_gateway(channel := FakeChannel(), outbox=outbox) as gateway:
+        with suppress(KeyError):
+            async with gateway.stream(("bot", "room")) as out:
+                out.write("The answer")
+                await trio.sleep(1)
+                began = trio.current_time()
+                raise KeyError
+        assert 1 == trio.current_time() - began
+        await trio.sleep(100)
+    assert ["The answer […]"] == channel.texts("room")

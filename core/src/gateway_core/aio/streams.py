@@ -152,7 +152,10 @@ class Opening(AbstractAsyncContextManager[Stream]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish the stream; after an exception, do as `on_error` says, without waiting."""
+        """Finish the stream; after an exception, do as `on_error` says, and wait for a moment.
+
+        As under trio, it waits until the text is accepted, and at most for a second.
+        """
         await self._block.__aexit__(kind, error, trace)
 
     def __await__(self) -> Generator[Any, Any, Delivered]:

@@ -33,6 +33,8 @@ OnError = Literal["mark", "delete", "keep"]
 
 GATHER = 0.3
 """Seconds for which text is gathered before the first message: a single letter is no answer."""
+MOMENT = 1.0
+"""Most seconds for which leaving a block with an exception waits for the text's acceptance."""
 RECORD = SECOND
 """The least number of nanoseconds between two records of a growing text in a durable outbox."""
 PLACEHOLDER = "…"
@@ -399,10 +401,17 @@ class Stream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish the stream; after an exception, do what `on_error` says, without waiting."""
+        """Finish the stream; after an exception, do what `on_error` says.
+
+        Then it waits only until the text is accepted, so that the program's next message comes
+        after it, and at most `MOMENT` seconds, even if it is cancelled.
+        """
         try:
             if error is not None:
                 self._break_off()
+                if self._posting and not isinstance(error, GeneratorExit):
+                    with trio.move_on_after(MOMENT, shield=True):
+                        await self._accepted.wait()
             elif not self._asked:
                 await self.finish()
         finally:
