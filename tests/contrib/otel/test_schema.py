@@ -111,6 +111,8 @@ ELSEWHERE = {
     str(telemetry.INSTANCE_SOURCE_FAILED),
     # A mistake of the gateway's own, in what it answers others: core/producers/test_questions.py.
     str(telemetry.REQUEST_CRASHED),
+    # A message that another process handed over: contrib/postgres/test_postgres_handed.py.
+    str(telemetry.REQUEST_REFUSED),
 }
 """Events that no night can cause."""
 

@@ -14,6 +14,7 @@ import trio
 from postgres_runs import ran
 from psycopg.rows import dict_row, namedtuple_row, scalar_row, tuple_row
 from sealed import FIRST
+from structlog.testing import capture_logs
 
 from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue, handed
@@ -262,8 +263,16 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
             wrong.append((own.execute(hand, (text,)).fetchone()[0], words))
         repeated = {**NAMES, "text": "good", "thread_id": None}  # contradicts no argument
         good = send(own, made, "good", **repeated)
+    with capture_logs() as logs:
+        async with gateway_on(server, made, channel):
+            await until(server, made, good)
+            for name, _ in wrong:
+                await until(server, made, name)
+    refused = [log for log in logs if log["event"] == "gateway.request_refused"]
+    assert len(wrong) == len(refused)
+    assert {"nobody", "bot"} == {log["instance"] for log in refused}
+    assert "UnknownInstance" in {log["error"] for log in refused}
     async with gateway_on(server, made, channel):
-        await until(server, made, good)
         for name, words in wrong:
             ended = await until(server, made, name)
             assert "rejected" == ended["disposition"]

@@ -259,6 +259,8 @@ class Handed:
                 request = _request(seals, *row)
                 if isinstance(request, Request):
                     request = _with_files(connection, seals, request, own_id=row[3])
+                if isinstance(request, Refused):
+                    request = attrs.evolve(request, instance=text_out(row[5]))
                 opened[row[0]] = request
             except OutboxError as error:
                 number, name, _, own_id, _, instance, stored, _ = row
@@ -303,6 +305,7 @@ class Refused:
     number: int
     why: str
     kind: str = "submit"
+    instance: str = ""
 
 
 def _request(

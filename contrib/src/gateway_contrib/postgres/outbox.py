@@ -25,7 +25,7 @@ from gateway_contrib.postgres.beside.keys import Keys
 from gateway_contrib.postgres.connections.connecting import Link, options_of
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.migrations import migrate, migrated
-from gateway_contrib.postgres.handed import LATELY, Handed
+from gateway_contrib.postgres.handed import LATELY, Handed, Refused
 from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.operators.requests import Desk
 from gateway_contrib.postgres.producing.handover import PostgresHandover
@@ -39,6 +39,7 @@ from gateway_contrib.postgres.writes.writing import NotCommon, Writer
 from gateway_core import Secret
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
+    REQUEST_REFUSED,
     STREAMS,
     Endings,
     Entry,
@@ -252,7 +253,7 @@ class PostgresOutbox(Sharing):
                     if isinstance(one, Request):
                         self.requested(one)
                     else:
-                        self._answer(one.number, json.dumps({"refused": one.why}), one.kind)
+                        self._refuse_handed(one)
             lately = trio.current_time() - came < LATELY
             pause = self.settings.poll if lately else self.settings.poll * 10
             least = min(pause, LEAST)
@@ -260,6 +261,14 @@ class PostgresOutbox(Sharing):
             with trio.move_on_after(pause - least):
                 await self._gains.wait()
             self._gains = trio.Event()
+
+    def _refuse_handed(self, row: Refused) -> None:
+        """Refuse a row that no request can be made of, and log it: perhaps nobody asks for it."""
+        self._answer(row.number, json.dumps({"refused": row.why}), row.kind)
+        if row.kind == "submit":
+            kind = row.why.partition(":")[0]
+            error = kind if kind.isidentifier() else "Invalid"
+            log_event(REQUEST_REFUSED, instance=row.instance, error=error, where=None)
 
     def answered(self, request: Request, answer: str) -> None:
         """Write the answer with the batch that has the accepted entry, or with a later one."""

@@ -34,7 +34,7 @@ from gateway_core.outboxes.refusals import refusal_json
 from gateway_core.outboxes.troubles import Troubles
 from gateway_core.plugins.boundary import cause_of, place_of
 from gateway_core.scheduling.classes import RANKS
-from gateway_core.telemetry import REQUEST_CRASHED, log_event
+from gateway_core.telemetry import REQUEST_CRASHED, REQUEST_REFUSED, log_event
 
 PAGE = 500
 AGAIN = 1.0
@@ -203,6 +203,8 @@ class OperatorRequests:
             answer = _refusal(error)
         except GatewayError as error:
             answer = _refusal(_untelling(request, error))
+            if not request.awaited:
+                _log_refused(request, error)
         except Exception as error:  # noqa: BLE001 - the boundary stands here
             answer = _crashed(request, error)
         self._failing.pop(request.number, None)
@@ -339,6 +341,17 @@ def _crashed(request: Request, error: Exception) -> str:
     )
     text = f"the process that owns the outbox failed at the request ({name}): see its log"
     return _refusal(OutboxError(text))
+
+
+def _log_refused(request: Request, error: GatewayError) -> None:
+    """Log the refusal of a message for which nobody waits, without its words: they quote values."""
+    places = [problem.place for problem in getattr(error, "problems", ())]
+    log_event(
+        REQUEST_REFUSED,
+        instance=request.instance_id or None,
+        error=type(error).__name__,
+        where=", ".join(filter(None, places)) or None,
+    )
 
 
 def _untelling(request: Request, error: GatewayError) -> GatewayError:

@@ -89,8 +89,7 @@ class Attempts:
             now = self._clock.now()
         if self._is_held_back(running, session, now):
             return
-        if self._journal is not None:
-            self._look_as_it_writes(account)
+        self._look_as_it_writes(account)
         try:
             performing = self._begin(running, session, now)
             try:
@@ -110,7 +109,8 @@ class Attempts:
 
         Each worker has a context of its own, and its next attempt sets the check anew.
         """
-        MAY_WRITE.set(partial(self.is_owned, account))
+        if self._journal is not None:
+            MAY_WRITE.set(partial(self.is_owned, account))
 
     def is_owned(self, account: InstanceState) -> bool:
         """Whether this process certainly owns the account, and has owned it all the time."""

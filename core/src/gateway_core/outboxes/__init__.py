@@ -27,7 +27,8 @@ from gateway_core.plugins.plain import plain
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import (
     Event, OUTBOX_BROKE, OUTBOX_FAILED, OUTBOX_KEY_MISSING, OUTBOX_MIGRATION_WAITS,
-    OUTBOX_STANDS_BY, OUTBOX_TAKEN_OVER, OUTBOX_UNREADABLE, OUTBOX_WORKS, log_event,
+    OUTBOX_STANDS_BY, OUTBOX_TAKEN_OVER, OUTBOX_UNREADABLE, OUTBOX_WORKS, REQUEST_REFUSED,
+    log_event,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "OUTBOX_TAKEN_OVER",
     "OUTBOX_UNREADABLE",
     "OUTBOX_WORKS",
+    "REQUEST_REFUSED",
     "STREAMS",
     "BytesDigest",
     "BytesLost",

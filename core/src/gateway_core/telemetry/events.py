@@ -53,6 +53,12 @@ REQUEST_CRASHED = Event(
     "refused, everything else continues",
     "instance error where",
 )  # fmt: skip
+REQUEST_REFUSED = Event(
+    "request_refused", "info",
+    "a message that another process handed over without waiting for it was refused; `where` names "
+    "the fields. Its status, by the id that its sender got, has the words",
+    "instance error where",
+)  # fmt: skip
 ATTEMPT_STARTED = Event(
     "attempt_started", "debug", "an attempt began",
     "envelope instance partition pressure operation attempt",
