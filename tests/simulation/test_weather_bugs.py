@@ -32,7 +32,7 @@ def an_outage_spends_tries(patch):
     patch.setattr(consequences, "_is_out_of_order", lambda step, verdict, health: False)
 
 
-@bug("did not end|not served|stays suspended|ends expired|closed whole|sends of", seen=219)
+@bug("did not end|not served|stays suspended|ends expired|closed whole|sends of", seen=131)
 def a_closure_is_believed_for_as_long_as_it_says(patch):
     patch.setattr(instance_limits, "LONGEST_BELIEVED", 10**18)
     patch.setattr(trial, "LONGEST_BELIEVED", 10**18)

@@ -19,8 +19,19 @@ from structlog.testing import capture_logs
 from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue, handed
 from gateway_contrib.postgres.handed import _LOOK, _NEW, Share
-from gateway_core import Call, Delete, Edit, File, Invalid, KeyRef, Send
-from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+from gateway_core import (
+    Call,
+    Delete,
+    Edit,
+    ErrorClass,
+    File,
+    Invalid,
+    KeyRef,
+    Reason,
+    Send,
+    Verdict,
+)
+from gateway_core.testing import FakeChannel, failing, open_test_gateway, virtual_wall
 
 PATIENCE = 60.0
 NAMES = {"instance_id": "bot", "external_room_id": "room"}
@@ -289,6 +300,23 @@ def test_a_file_that_another_process_would_have_to_read_is_refused(source):
     )
     with pytest.raises(Invalid, match=r"^files\.0: .*URL as `source`, or its `id`"):
         enqueue(None, of_disk)
+
+
+@pytest.mark.parametrize("keys", [(), (FIRST,)])
+async def test_its_sender_reads_that_the_room_may_show_it_twice(server, made, keys):
+    lost = Verdict(
+        error_class=ErrorClass.RETRYABLE, reason=Reason.OUTCOME_UNKNOWN, dispatched="unknown"
+    )
+    channel = FakeChannel(script=failing(lost))
+    with server.connect() as own:
+        names = [send(own, made, text) for text in ("perhaps twice", "once")]
+    outbox = outbox_at(server, made)
+    outbox = PostgresOutbox(server.url(), outbox.settings, wall_clock=virtual_wall, keys=keys)
+    async with open_test_gateway(channel, outbox=outbox):
+        ended = [await until(server, made, name) for name in names]
+    assert ["delivered"] * 2 == [each["disposition"] for each in ended]
+    expected = [None, None] if keys else [True, False]
+    assert expected == [each["possible_duplicate"] for each in ended]
 
 
 async def test_keys_join_replay_and_conflict_in_their_order(server, made):
