@@ -6,7 +6,9 @@ from itertools import count
 import pytest
 from postgres_spread import Spread, until
 
+from gateway_contrib.cli.outbox.listing import account_lines
 from gateway_contrib.postgres.spreading import tables
+from gateway_contrib.postgres.spreading.operating import Owned
 
 ACCOUNTS = [f"bot{n}" for n in range(12)]
 
@@ -34,6 +36,17 @@ def command(spread, gateway_command, tmp_path):
         return await gateway_command(*words, "--config", str(config))
 
     return command
+
+
+def test_an_owner_that_died_is_listed_as_such():
+    owned = [
+        Owned(account="a", member="app-1", since=40.0, epoch=3, pinned="app-2"),
+        Owned(account="b", member="app-2", since=10.0, epoch=1, pinned=None),
+    ]
+    assert [
+        "a  app-1                for 1 min  epoch 3  pinned to app-2 (not running)",
+        "b  app-2 (not running)  for 2 min  epoch 1",
+    ] == account_lines(owned, 100.0, {"app-1"})
 
 
 async def test_accounts_are_listed_moved_and_drained(spread, command):

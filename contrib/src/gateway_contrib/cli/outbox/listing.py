@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,15 +73,22 @@ def _share(part: Any) -> str:
     return f"{part.accounts:,} account{'s' * (part.accounts != 1)}, weight {part.weight:g}"
 
 
-def account_lines(owned: Sequence[Any], now: float) -> list[str]:
-    """A line for each account: its owner, since when, its epoch, and where it is pinned."""
+def account_lines(owned: Sequence[Any], now: float, running: Collection[str]) -> list[str]:
+    """A line for each account: its owner, since when, its epoch, and where it is pinned.
+
+    running  the names of the processes that take part; others have died
+    """
+
+    def named(name: str) -> str:
+        return name if name in running else f"{name} (not running)"
+
     return _aligned(
         (
             it.account,
-            it.member if it.member is not None else "nobody",
+            named(it.member) if it.member is not None else "nobody",
             f"for {age(now - it.since)}" if it.since is not None else "",
             f"epoch {it.epoch}",
-            f"pinned to {it.pinned}" if it.pinned is not None else "",
+            f"pinned to {named(it.pinned)}" if it.pinned is not None else "",
         )
         for it in owned
     )

@@ -35,7 +35,9 @@ def members(
         return
     if not any(part.owns for part in parts):
         print("no process owns the outbox")
-    for line in account_lines(owned, time()) if accounts else member_lines(parts, time()):
+    running = {part.name for part in parts}
+    lines = account_lines(owned, time(), running) if accounts else member_lines(parts, time())
+    for line in lines:
         print(line)
 
 
