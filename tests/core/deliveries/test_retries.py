@@ -270,3 +270,12 @@ def test_the_second_failure_of_an_outage_waits_until_it_works():
         )
         does.append(decision.kind)
     assert ["retry", "recover"] == does
+
+
+@pytest.mark.parametrize("quarantine", [0.0, 2.0])
+def test_no_attempt_follows_at_the_deadline_itself(quarantine):
+    """Nothing else would end the envelope: its alarm rang during the attempt."""
+    settings = RetrySettings(quarantine=quarantine)
+    assert "unknown" == decided(UNKNOWN, maybe_sent=1, left=0.0, settings=settings).kind
+    at_once = decided(verdict(retry_after=0.0), left=0.0, settings=settings)
+    assert Disposition.EXPIRED is at_once.disposition

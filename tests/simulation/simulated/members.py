@@ -23,6 +23,7 @@ class Members:
         self._setup = setup
         self._ledger = ledger
         self._expect = ledger.expect
+        self._platforms = platforms
         self._messages = platforms.messages() if ledger.groups.all else []
 
     def judge(self) -> None:
@@ -48,7 +49,8 @@ class Members:
         where = f"{word} of {entries[-1] if entries else group} in {group.rooms[number]}"
         arrived = [[p.outcome in ARRIVED for p in _with_first_word(r)] for r in receipts]
         sent = any(each and all(each) for each in arrived)
-        self._expect(found or not sent, f"{where} does not stand")
+        unshown = any(self._platforms.may_be_unshown(entry.envelope) for entry in entries)
+        self._expect(found or not sent or unshown, f"{where} does not stand")
         doubt = any(map(any, arrived)) or self._is_doubtful(entries, receipts)
         self._expect(doubt or not found, f"{where} stands, and is not sent")
         if len(found) > 1:

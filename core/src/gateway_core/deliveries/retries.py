@@ -173,7 +173,7 @@ def _ambiguous(
     """The part may have arrived: repeat it only up to `max_ambiguous`, once the instance works."""
     copies, wait = step.maybe_sent, max(wait, settings.quarantine)
     spent = copies >= settings.max_ambiguous or step.attempts >= settings.attempts
-    if give_up or spent or wait > left:
+    if give_up or spent or _is_late(wait, left):
         return Decision("unknown", settings.quarantine)
     return Decision("recover", wait)
 
@@ -193,9 +193,13 @@ def _patience(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random
 
 
 def _unless_late(decision: Decision, left: float) -> Decision:
-    """A wait beyond the deadline ends the envelope at once."""
-    late = decision.wait > left
+    """A wait beyond the deadline ends the envelope at once, and so does a deadline of now."""
+    late = _is_late(decision.wait, left)
     return Decision("end", decision.wait, Disposition.EXPIRED) if late else decision
+
+
+def _is_late(wait: float, left: float) -> bool:
+    return wait > left or left <= 0
 
 
 def _end(disposition: Disposition) -> Decision:
