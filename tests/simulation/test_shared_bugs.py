@@ -23,6 +23,7 @@ from gateway_contrib.postgres import handed, owning
 from gateway_contrib.postgres.connections import membership
 from gateway_contrib.postgres.producing import handing
 from gateway_contrib.postgres.writes import writing
+from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.owning.restored import RestoredState
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
@@ -230,6 +231,12 @@ def what_was_spent_is_not_handed_on(patch):
 @bug("nobody said so|stands [3-9] times", seen=49)
 def an_attempt_of_the_owner_before_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
+
+
+@bug("unfinished", seen=10129)
+def what_could_not_be_accepted_here_is_taken_for_gone_though_another_accepted_it(patch):
+    failed = Capacity.failed
+    patch.setattr(Capacity, "failed", lambda *of, elsewhere: failed(*of, elsewhere=False))
 
 
 @bug("unfinished", seen=0)

@@ -2,7 +2,6 @@
 
 import asyncio  # noqa: TID251 - what is tested
 import contextvars
-import random
 import threading
 import time
 import traceback
@@ -340,31 +339,6 @@ def test_calls_that_begin_one_after_the_other_are_accepted_in_that_order():
                 texts = [f"{turn}.{n}" for n in range(30)]
                 await asyncio.gather(*(gateway.send("bot", "room", text) for text in texts))
                 assert texts == channel.texts("room")[-30:]
-
-    run(main())
-
-
-def test_calls_with_and_without_keys_are_accepted_in_their_order_by_a_durable_outbox():
-    """Each key is looked up first, which takes a while, and not always the same."""
-    channel, outbox = FakeChannel(), MemoryOutbox()
-    find, dice = outbox.find, random.Random(1)
-
-    async def found_later(what):
-        await trio.sleep(dice.random() / 100)
-        return await find(what)
-
-    outbox.find = found_later
-
-    async def main():
-        async with opened(channel, outbox=outbox) as gateway:
-            for turn in range(10):
-                texts = [f"{turn}.{n}" for n in range(12)]
-                keys = [text if n % 3 else None for n, text in enumerate(texts)]
-                await asyncio.gather(*(
-                    gateway.send("bot", "room", text, key=key)
-                    for text, key in zip(texts, keys, strict=True)
-                ))  # fmt: skip
-                assert texts == channel.texts("room")[-12:]
 
     run(main())
 

@@ -5,9 +5,7 @@ This module waits for a slot in the outbox, and for the outbox.
 
 from __future__ import annotations
 
-from collections import deque
 from functools import partial
-from typing import TypeAlias
 
 import trio
 
@@ -24,9 +22,6 @@ from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.slots import take_slot_nowait, wait_in_outbox
 from gateway_core.submission.tickets import Ticket
 
-Found: TypeAlias = tuple[float | None, Ticket | None]
-"""When the spilled message to change is due, and the ticket of the envelope to join."""
-
 _entry = fast_init(Entry)
 
 
@@ -40,7 +35,6 @@ class DurableWay:
         self._capacity = pager.capacity
         self._shed = drafting.config.shed
         self._appending: dict[str, trio.Event] = {}
-        self._lines: dict[tuple[str, str], deque[trio.Event]] = {}
 
     def handed_for(self, _instance_id: str) -> None:
         """Return None: this process accepts for every account."""
@@ -54,8 +48,9 @@ class DurableWay:
     async def _accept(self, draft: Draft, *, wait: bool) -> Ticket:
         drafting, asks = self._drafting, draft.scope is not None
         due = joined = None
-        if asks or draft.changes or (self._lines and _place_of(draft) in self._lines):
-            due, joined = await self._found_in_turn(draft)
+        if asks or draft.changes:
+            draft.waits_from(drafting.clock.now())
+            due, joined = await self._found(draft)
         if joined is None:
             if self._pager.accounts.owns(draft.account):
                 drafting.vote(draft)
@@ -108,7 +103,9 @@ class DurableWay:
         if draft.slot:
             partition.measure()
 
-    async def _wait_for_capacity(self, draft: Draft, *, wait: bool) -> Found:
+    async def _wait_for_capacity(
+        self, draft: Draft, *, wait: bool
+    ) -> tuple[float | None, Ticket | None]:
         """Wait until the draft holds a slot in the outbox, or raise `Overloaded` if not `wait`.
 
         Returns what `_found` returns. A draft that joins another envelope gives back its slot.
@@ -153,28 +150,7 @@ class DurableWay:
 
     # -- the draft's message and key
 
-    async def _found_in_turn(self, draft: Draft) -> Found:
-        """Do as `_found`, and return once all drafts of the room that came before have done so.
-
-        So the room's drafts go on in the order in which they came, though some need no look-up.
-        """
-        draft.waits_from(self._drafting.clock.now())
-        place, mine = _place_of(draft), trio.Event()
-        line = self._lines.setdefault(place, deque())
-        line.append(mine)
-        try:
-            found = await self._found(draft)
-            if line[0] is not mine:
-                await mine.wait()
-            return found
-        finally:
-            line.remove(mine)
-            if line:
-                line[0].set()
-            else:
-                del self._lines[place]
-
-    async def _found(self, draft: Draft) -> Found:
+    async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
         """When the spilled message to change is due, and the ticket of the envelope to join."""
         due = joined = None
         if (target := draft.envelope.target) is not None:
@@ -283,7 +259,3 @@ class DurableWay:
             self._drafting.free_slot(draft)
         delivery.notify()
         self._drafting.observer.taken_back(delivery, error)
-
-
-def _place_of(draft: Draft) -> tuple[str, str]:
-    return draft.envelope.instance_id, draft.envelope.external_room_id
