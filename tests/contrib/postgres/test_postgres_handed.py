@@ -39,9 +39,9 @@ OF_ANOTHER = """{"kind": "send", "version": 1, "instance_id": "other", "external
     "text": "x"}"""
 
 
-def outbox_at(server, schema, **settings):
-    settings = {"lease": 60, "schema": schema, "poll": 0.01} | settings
-    return PostgresOutbox(server.url(), PostgresSettings(**settings), wall_clock=virtual_wall)
+def outbox_at(server, schema, keys=(), **settings):
+    settings = PostgresSettings(**{"lease": 60, "schema": schema, "poll": 0.01} | settings)
+    return PostgresOutbox(server.url(), settings, wall_clock=virtual_wall, keys=keys)
 
 
 @asynccontextmanager
@@ -310,9 +310,7 @@ async def test_its_sender_reads_that_the_room_may_show_it_twice(server, made, ke
     channel = FakeChannel(script=failing(lost))
     with server.connect() as own:
         names = [send(own, made, text) for text in ("perhaps twice", "once")]
-    outbox = outbox_at(server, made)
-    outbox = PostgresOutbox(server.url(), outbox.settings, wall_clock=virtual_wall, keys=keys)
-    async with open_test_gateway(channel, outbox=outbox):
+    async with open_test_gateway(channel, outbox=outbox_at(server, made, keys)):
         ended = [await until(server, made, name) for name in names]
     assert ["delivered"] * 2 == [each["disposition"] for each in ended]
     expected = [None, None] if keys else [True, False]

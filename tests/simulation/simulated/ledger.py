@@ -1121,8 +1121,8 @@ class Ledger:
         if verdict.reason is Reason.UNREACHABLE:
             return True
         name = attempt.instance_id
-        accounts = self.gateway._registry._accounts if self.gateway is not None else {}
-        if name in accounts and accounts[name].health.open:
+        account = self._account(name)
+        if account is not None and account.health.open:
             return True
         mine = [c for c in calls[:-1] if c.attempt.key == attempt.key and c.life == self.life]
         before = [c for c in mine if c.down]
@@ -1186,9 +1186,12 @@ class Ledger:
 
     def is_replaced(self, instance: Instance) -> bool:
         """Whether the application has replaced the instance meanwhile."""
-        accounts = self.gateway._registry._accounts if self.gateway is not None else {}
-        account = accounts.get(instance.id)
+        account = self._account(instance.id)
         return account is not None and account.instance is not instance
+
+    def _account(self, instance_id: str) -> Any:
+        """The account's state in this life; None: it has none."""
+        return None if self.gateway is None else self.gateway._registry._accounts.get(instance_id)
 
     def works_again(self, instance_id: str) -> None:
         """A probe of the instance succeeded, or it is a new instance."""
