@@ -318,3 +318,27 @@ async def test_stats_says_of_every_owners_accounts_which_do_not_work(
                 min(owned(a)): "suspension (suspended: a move)",
             }
             assert troubles == json.loads(out)["trouble"]
+
+
+async def test_stats_names_an_account_that_nobody_owns_while_messages_wait(
+    spread, gateway_command, often, tmp_path
+):
+    """Its messages would wait for ever: no process has it in its configuration any more."""
+    config = tmp_path / "gateway.toml"
+    config.write_text(f'[outbox]\nurl = "{spread.server.url()}&schema={spread.schema}"\n')
+
+    async def trouble():
+        code, out, err = await gateway_command("stats", "--json", "--config", str(config))
+        assert (0, "") == (code, err)
+        return json.loads(out)["trouble"]
+
+    async with opened(spread, FakeChannel()) as a, opened(spread, FakeChannel()) as b:
+        await shared_out(a, b)
+        spread.ran("INSERT INTO accounts VALUES ('l', 'left', NULL, 1), ('i', 'idle', NULL, 1)")
+        spread.ran(
+            "INSERT INTO handed (instance, room, envelope, handed_by)"
+            " VALUES ('left', 'room', '{}', 'app')"
+        )
+        assert {} == await trouble()  # some process may take it soon
+        spread.ran("UPDATE handed SET handed_at = handed_at - interval '1 minute'")
+        assert {"left": "no owner"} == await trouble()

@@ -199,15 +199,18 @@ async def _troubles(operator: Any) -> dict[str, str] | None:
 
     If accounts are spread over processes, each process answers for its own accounts.
     """
-    shares: dict[str, list[str]] = operator.shares()
+    shares: dict[str | None, list[str]] = operator.shares()
     if not shares:
         told = await _asked(operator, "accounts")
         return None if told is None else _not_working(told, told["accounts"])
-    places = {name: (accounts[0], "") for name, accounts in shares.items()}
+    unowned = shares.pop(None, [])
+    places = {name: (accounts[0], "") for name, accounts in shares.items() if name is not None}
     answers = await _all_asked(operator, "accounts", places)
-    if not answers:
+    if unowned:  # at the first look an account may have been on its way to another process
+        unowned = [name for name in operator.shares().get(None, ()) if name in unowned]
+    if not (answers or unowned):
         return None
-    found: dict[str, str] = {}
+    found = dict.fromkeys(unowned, "no owner")
     for name, told in answers.items():
         found |= _not_working(told, shares[name])
     return dict(sorted(found.items()))

@@ -304,7 +304,7 @@ class Operator:
         """The accounts that operators have suspended, whether a gateway runs or not."""
         return self._do(suspensions.everything)
 
-    def shares(self) -> dict[str, list[str]]:
+    def shares(self) -> dict[str | None, list[str]]:
         """The accounts of each process that owns some, by its name; empty: one answers for all."""
         return {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from time import time as system_time
 from typing import Any, TypeAlias
 
 import attrs
@@ -18,6 +19,23 @@ Connection: TypeAlias = psycopg.Connection[Any]
 _ACCOUNTS = """SELECT a.instance, m.name, extract(epoch FROM a.owned_since)::float8, a.epoch,
         a.pinned
     FROM accounts a LEFT JOIN members m USING (member) WHERE a.account <> '' ORDER BY a.instance"""
+_UNOWNED = """WITH living AS (
+        SELECT member FROM members
+            WHERE renewed_at > clock_timestamp() - make_interval(secs => 1.1 * lease)
+    ), owned AS (
+        SELECT account, instance FROM accounts JOIN living USING (member)
+    )
+    SELECT a.instance FROM accounts a WHERE a.account <> ''
+        AND NOT EXISTS (SELECT FROM owned o WHERE o.account = a.account)
+        AND EXISTS (SELECT FROM envelopes e WHERE e.account = a.account
+            AND greatest(e.accepted_at, e.due) < %(before)s)
+    UNION SELECT h.instance FROM handed h WHERE h.answered_at IS NULL
+        AND h.handed_at < to_timestamp(%(before)s)
+        AND NOT EXISTS (SELECT FROM owned o WHERE o.instance = h.instance)
+    ORDER BY 1"""
+UNOWNED_FOR = 5.0
+"""Seconds that a message has waited before its account is shown as one that nobody owns. A process
+takes an account that has something to do within a fraction of a second."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,13 +67,18 @@ class Sharing(Operator):
             for instance, name, since, epoch, pinned in self._rows_of(_ACCOUNTS)
         ]  # fmt: skip
 
-    def shares(self) -> dict[str, list[str]]:
-        """The accounts of each process that owns some, by its name; empty: one answers for all."""
-        found: dict[str, list[str]] = {}
+    def shares(self) -> dict[str | None, list[str]]:
+        """The accounts of each process that owns some, by its name; empty: one answers for all.
+
+        None has the accounts that no running process owns though their messages wait.
+        """
+        found: dict[str | None, list[str]] = {}
         if any(part.accounts is not None for part in self.parts()):
             for each in self.owned():
                 if each.member is not None:
                     found.setdefault(each.member, []).append(each.account)
+            if unowned := self._rows_of(_UNOWNED, {"before": system_time() - UNOWNED_FOR}):
+                found[None] = [text_out(instance) for (instance,) in unowned]
         return found
 
     def move(self, account: str, member: str | None) -> str:

@@ -339,7 +339,7 @@ class Operator:
         """The accounts that operators have suspended, whether a gateway runs or not."""
         return everything(self._db)
 
-    def shares(self) -> dict[str, list[str]]:
+    def shares(self) -> dict[str | None, list[str]]:
         """The accounts of each process, if there are several; empty: one answers for all."""
         return {}
 
