@@ -36,7 +36,7 @@ from gateway_core.engine import (
     workers,
 )
 from gateway_core.plugins import defaults
-from gateway_core.ratelimits import bucket, circuit, refusals, window
+from gateway_core.ratelimits import bucket, circuit, limit_kinds, refusals
 from gateway_core.scheduling import admission, deadlines, pressure, rooms, scheduler
 from gateway_core.scheduling.classes import BULK
 from gateway_core.submission import draft, durable
@@ -124,7 +124,7 @@ def pacing_counts_from_the_request(patch):
         self.in_flight -= 1
         self.spent.append(now + self.per - round(0.5 * SECOND))
 
-    patch.setattr(window.WindowBucket, "release", release)
+    patch.setattr(limit_kinds.WindowBucket, "release", release)
 
 
 @bug("within the wait|suspended|held", seen=42)

@@ -19,7 +19,7 @@ from simulated.drawing import draw
 
 from gateway_core.engine import enqueue
 from gateway_core.http import reuse, sockets
-from gateway_core.ratelimits import bucket, window
+from gateway_core.ratelimits import bucket, limit_kinds
 from gateway_core.scheduling import scheduler
 
 MOST_WORLDS = 250
@@ -84,13 +84,13 @@ def a_pace_comes_back_slowly(patch):
     """After a flood of refusals, an account stays slow for minutes."""
     slow = lambda count, per: per / (count * 100.0)  # noqa: E731 - as short as what it replaces
     patch.setattr(bucket, "growth_of", slow)
-    patch.setattr(window, "growth_of", slow)
+    patch.setattr(limit_kinds, "growth_of", slow)
 
 
 @bug("sends of", seen=608)
 def a_strict_room_stays_slow(patch):
     """Answers do not make the gateway forget the room's learned limit."""
-    patch.setattr(window, "EAGER", 0.0)
+    patch.setattr(limit_kinds, "EAGER", 0.0)
 
 
 # -- each of them is found

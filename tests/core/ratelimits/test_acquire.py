@@ -7,7 +7,7 @@ from gateway_core import ErrorClass, Limit, Reason, Scope, Send, Verdict
 from gateway_core.clock import SECOND
 from gateway_core.ratelimits.acquire import Blocked, acquire_all, reserve, unreserve
 from gateway_core.ratelimits.bucket import SOON, Bucket, PacedBucket
-from gateway_core.ratelimits.window import WindowBucket
+from gateway_core.ratelimits.limit_kinds import WindowBucket
 from gateway_core.scheduling.classes import BULK, NORMAL, URGENT, ClassQueue
 from gateway_core.scheduling.rooms import Lane
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway

@@ -13,7 +13,7 @@ from gateway_core import Limit
 from gateway_core.authors import BucketReport
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.ratelimits.bucket import Bucket, PacedBucket, slow_down
-from gateway_core.ratelimits.window import (
+from gateway_core.ratelimits.limit_kinds import (
     BoundedBucket,
     LearnedBucket,
     SpacedBucket,

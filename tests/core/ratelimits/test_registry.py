@@ -6,8 +6,8 @@ from gateway_core import Limit
 from gateway_core.authors import BucketReport
 from gateway_core.clock import SECOND
 from gateway_core.ratelimits.bucket import PacedBucket
+from gateway_core.ratelimits.limit_kinds import WindowBucket
 from gateway_core.ratelimits.registry import BucketRegistry
-from gateway_core.ratelimits.window import WindowBucket
 from gateway_core.scheduling.classes import NORMAL, ClassQueue
 from gateway_core.scheduling.rooms import Lane
 

@@ -8,8 +8,8 @@ import pytest
 from gateway_core import Limit
 from gateway_core.authors import BucketReport
 from gateway_core.clock import NEVER, SECOND
+from gateway_core.ratelimits.limit_kinds import WindowBucket, bucket_for
 from gateway_core.ratelimits.spent import MOST, Spent
-from gateway_core.ratelimits.window import WindowBucket, bucket_for
 
 PER = 60 * SECOND
 

@@ -18,7 +18,7 @@ import attrs
 
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.ratelimits.bucket import Bucket, PacedBucket
-from gateway_core.ratelimits.window import SpacedBucket, WindowBucket
+from gateway_core.ratelimits.limit_kinds import SpacedBucket, WindowBucket
 
 SHARE = 32
 """Of the tokens that streams do not owe, one in so many is left to other rooms and operations."""

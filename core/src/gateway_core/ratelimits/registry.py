@@ -11,8 +11,8 @@ from gateway_core.clock import SECOND
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
 from gateway_core.ratelimits.bucket import Bucket, PacedBucket
+from gateway_core.ratelimits.limit_kinds import WindowBucket, bucket_for, reset_of
 from gateway_core.ratelimits.spent import Standing, name_of
-from gateway_core.ratelimits.window import WindowBucket, bucket_for, reset_of
 
 SWEEP = 4
 SEVERAL_ROOMS = 3

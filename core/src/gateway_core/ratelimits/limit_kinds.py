@@ -1,4 +1,7 @@
-"""Buckets with a window: a token comes back some time after the attempt's answer. Sans-I/O."""
+"""A class for each kind of platform limit, and the choice between them. Sans-I/O.
+
+A token comes back some time after the answer of the attempt that took it.
+"""
 
 # ruff: noqa: D102 - overrides do what `bucket.Bucket` says
 
