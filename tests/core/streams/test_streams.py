@@ -23,7 +23,7 @@ from gateway_core import (
     UnknownInstance,
     Verdict,
 )
-from gateway_core.authors import Answer, Limit, Part, TransportError, hookimpl
+from gateway_core.authors import Answer, Limit, Part, Streaming, TransportError, hookimpl
 from gateway_core.deliveries.growing.growth import BROKEN_OFF
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, event, open_test_gateway
 
@@ -823,3 +823,61 @@ async def test_a_broken_stream_whose_text_is_not_accepted_holds_its_program_for_
         assert 1 == trio.current_time() - began
         await trio.sleep(100)
     assert ["The answer […]"] == channel.texts("room")
+
+
+class Remembering(Parts):
+    """A platform that answers a request as it answered the first one with the same key.
+
+    Every third answer to a change is lost. Matrix knows the keys of all events, edits among them.
+    """
+
+    def __init__(self, streaming=None):
+        super().__init__(streaming=streaming)
+        self.known = {}
+
+    async def _once(self, attempt, perform):
+        if attempt.key in self.known:
+            return self.known[attempt.key]
+        answer = self.known[attempt.key] = await perform(attempt)
+        if attempt.message_id is not None and len(self.known) % 3 == 0:
+            raise TransportError("the answer is lost", dispatched="unknown")
+        return answer
+
+    @hookimpl
+    async def send(self, attempt):
+        return await self._once(attempt, super().send)
+
+    @hookimpl
+    async def edit(self, attempt):
+        return await self._once(attempt, super().edit)
+
+    @hookimpl
+    async def delete(self, attempt):
+        return await self._once(attempt, super().delete)
+
+    @hookimpl
+    async def stream(self, attempt):
+        return await self._once(attempt, super().stream)
+
+
+@pytest.mark.parametrize("streaming", [None, Streaming(how="append", most=50)])
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_platform_that_knows_keys_shows_every_state(autojump_clock, streaming, restarts):
+    """Each state of a message has a key of its own, and a repeat has the key of its first try."""
+    channel, outbox = Remembering(streaming), MemoryOutbox()
+    words = [f"word{n}" for n in range(30)]
+    with suppress(KeyError):
+        async with open_test_gateway(channel, outbox=outbox) as gateway:
+            async with gateway.stream(("bot", "room"), key="k") as out:
+                for word in words:
+                    out.write(f"{word} ")
+                    await trio.sleep(3)
+                if restarts:
+                    raise KeyError
+            receipt = await out.finish()
+            assert Disposition.DELIVERED == receipt.disposition
+    if restarts:
+        async with open_test_gateway(channel, outbox=outbox):
+            await trio.sleep(300)
+    whole = "".join(channel.texts("room"))
+    assert whole.split() == ([*words, "[…]"] if restarts else words)

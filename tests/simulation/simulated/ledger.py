@@ -234,6 +234,8 @@ class Ledger:
     asked: dict[int, Asked]
     reopening: dict[str, float]
     _speaking: dict[tuple[str, str, str], Spoken]
+    _done: set[tuple[str, str]]
+    _keys: dict[str, tuple[str, str | None, dict[str, Any]]]
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self._lifted, self._opened, self._worked_at = setup, {}, {}, {}
@@ -285,7 +287,7 @@ class Ledger:
         self.heard, self.asked, self.contents = [], {}, {}
         self.begun: set[tuple[str, str, int]] = set()
         self.recorded: set[tuple[str, str, int]] = set()
-        self._done: set[tuple[str, str]] = set()
+        self._done, self._keys = set(), {}
 
     # -- the trace
 
@@ -799,7 +801,7 @@ class Ledger:
         """An answer that came too late for the receipt counts as one that nobody has heard."""
         outcomes = dict(enumerate(part.outcome for part in receipt.parts))
         for call in entry.calls:
-            key = call.attempt.key
+            key = step_of(call.attempt)
             if call.answered and outcomes.get(_serial(key), "delivered") not in ARRIVED:
                 call.answered = False
                 self._done.discard((entry.id, key))
@@ -880,7 +882,7 @@ class Ledger:
         if entry is None:
             self.wrong(f"a call for no envelope: {attempt.envelope_id}")
             return None
-        self.note("call", entry, attempt.operation, attempt.key[-4:], attempt.number)
+        self.note("call", entry, attempt.operation, step_of(attempt)[-4:], attempt.number)
         call = Call(entry, attempt, now, life=self.life, moment=self.moment())
         self.expect(not entry.open_call, f"{entry} is called twice at once")
         self.expect(entry.receipt is None, f"{entry} is called after its end")
@@ -892,13 +894,14 @@ class Ledger:
         other = entry.held_for not in (None, attempt.operation)
         held = self.setup.jumps or other or now >= entry.hold - HAIR
         self.expect(held, f"{entry} is called {entry.hold - now:.2f} s before its wait is over")
-        done = (attempt.envelope_id, attempt.key) in self._done
+        done = (attempt.envelope_id, step_of(attempt)) in self._done
         done &= entry.spoken is None or attempt.operation == "send"
-        self.expect(not done, f"{entry} repeats step {attempt.key} after its answer")
+        self.expect(not done, f"{entry} repeats step {step_of(attempt)} after its answer")
         self.expect(instance_id not in self._out_of_order, f"{entry} on a suspended instance")
         self.expect(instance_id not in self.held, f"{entry} on an instance that is held")
         self._expect_recorded(attempt)
         self._expect_tries_left(attempt)
+        self._expect_own_key(entry, attempt)
         self._expect_turn(entry)
         self._expect_quiet(call)
         self._expect_open(instance_id, attempt, now)
@@ -908,7 +911,7 @@ class Ledger:
             self.expect(entry.spoken.gone < 2, f"{entry} is posted anew twice")
         reserve.expect_kept(self, call)
         entry.calls.append(call)
-        self.begun.add((attempt.envelope_id, attempt.key, attempt.number))
+        self.begun.add((attempt.envelope_id, step_of(attempt), attempt.number))
         self._fly(entry, 1)
         return call
 
@@ -916,15 +919,23 @@ class Ledger:
         """If a life may be killed, the outbox knows of a try before the platform does."""
         if not self.setup.durable or attempt.operation in ("edit", "delete"):
             return
-        said = (attempt.envelope_id, attempt.key, attempt.number)
+        said = (attempt.envelope_id, step_of(attempt), attempt.number)
         self.expect(said in self.recorded, f"{said} is made, and nobody wrote that down")
+
+    def _expect_own_key(self, entry: Entry, attempt: Attempt) -> None:
+        """A platform that knows keys would drop a change that has the key of another request."""
+        if entry.spoken is not None and attempt.operation != "draft":
+            shown = (attempt.operation, attempt.message_id, dict(attempt.payload))
+            same = self._keys.setdefault(attempt.key, shown) == shown
+            is_change = attempt.message_id is not None
+            self.expect(same or not is_change, f"{entry} changes a message as {attempt.key} again")
 
     def _expect_tries_left(self, attempt: Attempt) -> None:
         """A step has tries left, over all lives; one that tests an open circuit spends no try."""
         key, most = self._try_of(attempt), self.setup.config.retries
         spent = 0 if key is None else self.tries[key]
         left = spent < most.attempts or not self.setup.probes
-        self.expect(left, f"{attempt.key} was tried {spent} times of {most.attempts}")
+        self.expect(left, f"{step_of(attempt)} was tried {spent} times of {most.attempts}")
 
     def _try_of(self, attempt: Attempt) -> tuple[str, str] | None:
         """What an attempt's tries are counted by; None: a stream's passing state needs no try.
@@ -934,11 +945,11 @@ class Ledger:
         entry = self.find(attempt.envelope_id)
         spoken = None if entry is None else entry.spoken
         if spoken is None or entry is None or attempt.operation == "send":
-            return attempt.envelope_id, attempt.key
+            return attempt.envelope_id, step_of(attempt)
         begun = entry.calls[-1].begun if entry.open_call else trio.current_time()
         if spoken.ended_at is None or begun <= spoken.ended_at:
             return None
-        anew = f"{attempt.key} {self.changed[attempt.envelope_id]} {spoken.gone}"
+        anew = f"{step_of(attempt)} {self.changed[attempt.envelope_id]} {spoken.gone}"
         return attempt.envelope_id, anew
 
     def _expect_turn(self, entry: Entry) -> None:
@@ -982,7 +993,7 @@ class Ledger:
         instance_id = attempt.instance_id
         calls = [call for call in entry.calls if call.moment > entry.reopened]
         sends = [call for call in calls if call.attempt.operation in MAKES]  # edits share a key
-        doubts = [c for c in sends if c.attempt.key == attempt.key and c.in_doubt]
+        doubts = [c for c in sends if step_of(c.attempt) == step_of(attempt) and c.in_doubt]
         if attempt.operation not in MAKES or not doubts or instance_id.startswith("discord"):
             return
         retries, last = self.setup.config.retries, doubts[-1]
@@ -1053,9 +1064,9 @@ class Ledger:
         """The platform said yes; the step is done, even if the answer is worth nothing."""
         call.answered = True
         self._works(call.attempt.instance_id)
-        self._done.add((call.attempt.envelope_id, call.attempt.key))
+        self._done.add((call.attempt.envelope_id, step_of(call.attempt)))
         if call.entry.spoken is not None:
-            self.changed[call.attempt.key] = 0
+            self.changed[step_of(call.attempt)] = 0
             if not call.entry.apart and call.entry.lane is not None:
                 call.entry.apart = True
                 self._lanes[call.entry.lane].pop(call.entry.number, None)
@@ -1078,7 +1089,9 @@ class Ledger:
         calls = entry.calls if entry is not None else []
         # An attempt whose session does not open is no call: a killed run's call is still in doubt.
         last = calls[-1] if calls and calls[-1].life == self.life else None
-        made = last is not None and last.attempt.key == attempt.key and last.verdict is None
+        made = (
+            last is not None and step_of(last.attempt) == step_of(attempt) and last.verdict is None
+        )
         if made:
             calls[-1].verdict = verdict
             calls[-1].evidence = self.worked[instance_id]
@@ -1089,13 +1102,13 @@ class Ledger:
         if not of_another:  # whoever has the account's name now knows nothing of it
             self._reports(instance_id, verdict.buckets)
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
-        self.changed[attempt.key] += changes
+        self.changed[step_of(attempt)] += changes
         if entry is not None and entry.spoken is not None:
             self.changed[attempt.envelope_id] += changes
             gone = made and verdict.reason is Reason.MESSAGE_GONE
             entry.spoken.gone += gone and attempt.operation == "edit"
-        most = self.changed[attempt.key] <= MOST_TRANSFORMS + 1
-        self.expect(most, f"{attempt.key} is changed {self.changed[attempt.key]} times")
+        most = self.changed[step_of(attempt)] <= MOST_TRANSFORMS + 1
+        self.expect(most, f"{step_of(attempt)} is changed {self.changed[step_of(attempt)]} times")
         spent = verdict.error_class is ErrorClass.RETRYABLE and not changes
         if (
             not made and verdict.reason is Reason.HOOK_ERROR
@@ -1124,7 +1137,9 @@ class Ledger:
         account = self._account(name)
         if account is not None and account.health.open:
             return True
-        mine = [c for c in calls[:-1] if c.attempt.key == attempt.key and c.life == self.life]
+        mine = [
+            c for c in calls[:-1] if step_of(c.attempt) == step_of(attempt) and c.life == self.life
+        ]
         before = [c for c in mine if c.down]
         # What happens at one instant has no order for those who look at a clock.
         at_once = before and self._worked_at.get(name) == before[-1].ended
@@ -1139,7 +1154,7 @@ class Ledger:
             return
         self.tries[key] += 1
         spent, most = self.tries[key], self.setup.config.retries.attempts
-        self.expect(spent <= most, f"{attempt.key} was tried {spent} times of {most}")
+        self.expect(spent <= most, f"{step_of(attempt)} was tried {spent} times of {most}")
 
     def _close(self, instance_id: str, attempt: Attempt, scope: Scope, wait: float) -> None:
         if scope in (Scope.INSTANCE, Scope.OPERATION):  # nobody believes more
@@ -1503,7 +1518,10 @@ class Ledger:
         """What the next life can know of the tries of an unfinished entry."""
         if self.fell_at <= self._written_by(entry.held_at):  # perhaps nobody wrote it down
             entry.hold = 0.0
-        for name, key in [*self.tries, *((entry.id, call.attempt.key) for call in entry.calls)]:
+        for name, key in [
+            *self.tries,
+            *((entry.id, step_of(call.attempt)) for call in entry.calls),
+        ]:
             if name == entry.id and " " in key:  # of the whole text of a stream
                 self.tries[name, key] = 0
             elif name == entry.id:  # also a try without a call, since no session opened
@@ -1511,7 +1529,7 @@ class Ledger:
                 self.perhaps.pop((name, key), None)
                 self.tries[name, key] = 0 if step is None else step.attempts + step.open
         for call in entry.calls:
-            key = call.attempt.key
+            key = step_of(call.attempt)
             step = steps.get(_serial(key))
             done = step is not None and step.done
             if call.answered and not done:  # nobody wrote the answer down
@@ -1549,6 +1567,11 @@ def _as_in_an_outage(verdict: Verdict) -> bool:
 
 def _may_be_shown(entry: Entry) -> bool:
     return any(call.answered or call.in_doubt for call in entry.calls)
+
+
+def step_of(attempt: Attempt) -> str:
+    """The name of the step; each change of a stream's message has a key of its own."""
+    return ".".join(attempt.key.split(".")[:2])
 
 
 def _serial(key: str) -> int:

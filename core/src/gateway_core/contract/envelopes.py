@@ -499,7 +499,9 @@ class Attempt:
                  its `Streaming`
     number       1 for the first attempt at this step
     key          stable over retries and restarts, so that the platform can deduplicate by it.
-                 Letters, digits and a dot; the keys of an envelope's parts differ only at the end
+                 Letters, digits and dots; the keys of an envelope's parts differ only at the end.
+                 Each change of a stream's message has another key than the message; its drafts
+                 have the same
     mode         how `part` was planned
     interaction  the interaction whose token is used; its `answer` is 0 only for the very first part
     ephemeral    only the interaction's user sees the answer

@@ -34,6 +34,8 @@ NATIVE = ("draft", "start", "append", "stop")
 """Kinds of steps of a stream that its platform shows natively. A draft leaves no message."""
 PASSING = ("draft", "append")
 """Kinds of steps that show a passing state; the whole text needs none of them."""
+CHANGING = ("edit", "append", "stop", "delete")
+"""Kinds of steps that change a message that is there."""
 LONG_AGO = -(10**18)
 """Nanoseconds: no platform remembers a key for so long."""
 

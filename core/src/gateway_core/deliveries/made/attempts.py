@@ -10,7 +10,7 @@ import attrs
 from gateway_core.contract.envelopes import ANSWER, REVISE, UPLOAD, Attempt, Call, Edit, Send
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.steps import NATIVE, Step
+from gateway_core.deliveries.steps import CHANGING, NATIVE, Step
 
 BY_TOKEN_OF = {"send": ANSWER, "edit": REVISE}
 """The operation of a step that is made by a reply token."""
@@ -53,7 +53,7 @@ def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
         method=call.method if call else None,
         arguments=call.arguments if call else native,
         number=step.number + 1,
-        key=f"{delivery.id}.{step.serial}",
+        key=_key(delivery, step),
         mode=step.mode,
         place=None if step.place is None else step.place_in_part,
         without_reply=dropped,
@@ -68,6 +68,21 @@ def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
         interaction=step.interaction,
         ephemeral=ephemeral,
     )
+
+
+def _key(delivery: Delivery, step: Step) -> str:
+    """The attempt's key.
+
+    All steps at one message of a stream have the same serial. So each change of it has a key of its
+    own: the state that it shows, whose number alone would begin anew after a restart. The drafts of
+    a message share the key of the message.
+    """
+    key = f"{delivery.id}.{step.serial}"
+    if delivery.growth is None or step.kind not in CHANGING:
+        return key
+    state = f"{key}.{step.kind}{max(0, delivery.growth.planned)}"
+    part = step.part
+    return state if part is None else f"{state}.{part.span[1]}.{part.digest[:8]}"
 
 
 def _natively(delivery: Delivery, step: Step) -> Mapping[str, Any]:
