@@ -366,6 +366,41 @@ def test_wrong_fields_deep_inside_are_named_by_their_place():
     assert ["disposition", "parts.1.index", "ref.envelope_id"] == places(Receipt, receipt)
 
 
+HOSTILE = {
+    "names that nobody knows": {f"x{n}": 0 for n in range(50_000)},
+    "a name of a megabyte": {"x" * 1_000_000: 0},
+    "buttons": {"buttons": [{}] * 100_000},
+    "rows": {"buttons": [[{}] * 1_000] * 100},
+    "files": {"files": [{}] * 100_000},
+    "a kind of a megabyte": {"kind": "x" * 1_000_000},
+}
+
+
+@pytest.mark.parametrize("fields", HOSTILE.values(), ids=HOSTILE)
+def test_of_very_many_mistakes_the_first_ones_are_named(fields):
+    """To name them all took the gateway seconds, and megabytes of its log and its outbox."""
+    with pytest.raises(Invalid) as caught:
+        from_json(Envelope, to_json(SEND) | fields)
+    assert len(caught.value.problems) <= 300
+    assert len(str(caught.value)) <= 20_000
+
+
+def test_mistakes_late_in_a_long_list_are_named_by_their_place():
+    parts = [{"index": n, "outcome": "delivered"} for n in range(100)]
+    receipt = {
+        "envelope_id": "e",
+        "instance_id": "bot",
+        "external_room_id": "r",
+        "disposition": "delivered",
+        "parts": parts,
+    }
+    assert list(range(100)) == [part.index for part in from_json(Receipt, receipt).parts]
+    parts[90]["index"] = "ninety"
+    assert ["parts.90.index"] == places(Receipt, receipt)
+    parts[41]["index"] = parts[42]["index"] = "forty"
+    assert ["parts.41.index", "parts.42.index"] == places(Receipt, receipt)
+
+
 @pytest.mark.parametrize("kind", ["letter", None, 5])
 def test_an_unknown_kind_is_named(kind):
     written = to_json(SEND) | {"kind": kind}

@@ -7,6 +7,7 @@ from handing_in_memory import SharedMemory
 
 from gateway_core import File, Send, to_json
 from gateway_core.outboxes import Suspension, suspension_question
+from gateway_core.producers.asked import question
 from gateway_core.testing import FakeChannel, open_test_gateway
 
 SEND = to_json(Send(instance_id="bot", external_room_id="room", text="text"))
@@ -22,6 +23,7 @@ WRONG = {
     "no JSON": ("[", "asked"),
     "nested deeply": ("[" * 200_000, "asked"),
     "a number too long": ('{"do": ' + "1" * 5_000 + "}", "asked"),
+    "millions of lists": ('{"do": "broadcast", "rooms": [' + "[]," * 1_000_000 + "[]]}", "asked"),
     "a list": ([], "asked"),
     "nothing": (None, "asked"),
     "says not what": ({}, "do"),
@@ -95,6 +97,11 @@ async def test_what_breaks_while_a_question_is_answered_stops_there(autojump_clo
         answer = json.loads(await outbox.desk.ask("bot", json.dumps({"do": "status", "id": "x"})))
         assert "TypeError" in answer["refused"]
         assert (await producer.send("bot", "room", "text")).delivered
+
+
+def test_brackets_of_a_text_are_no_lists():
+    told = GROWN | {"id": "x", "text": '["{' * 1_000_000}
+    assert told == question(json.dumps(told))
 
 
 async def test_who_may_send_as_one_account_suspends_no_other_one(autojump_clock):

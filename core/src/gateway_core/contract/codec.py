@@ -15,7 +15,7 @@ from gateway_core.contract import envelopes
 from gateway_core.contract.beside.buttons import Button, Rows, rows_of
 from gateway_core.contract.envelopes import REF_VERSION, Json, KeyRef, MessageRef
 from gateway_core.contract.errors import FormatVersionError, Invalid, Problem
-from gateway_core.contract.files import File
+from gateway_core.contract.files import MOST_FILES, File, too_many
 from gateway_core.contract.instances import Secret
 from gateway_core.contract.problems import problems_in, take_no_other_for
 from gateway_core.contract.validators import shown
@@ -87,7 +87,9 @@ def _register(converter: cattrs.Converter, name: str, kind: Any) -> None:
         fields = dict(_readable(value, FORMAT_VERSION))
         fields.pop("version", None)
         if fields.pop("kind", name) != name:
-            raise Invalid([Problem("kind", f"is {value['kind']!r}, not {name!r}")])
+            raise Invalid([Problem("kind", f"is {shown(value['kind'])}, not {name!r}")])
+        if isinstance(files := fields.get("files"), list) and len(files) > MOST_FILES:
+            raise Invalid([Problem("files", too_many(files))])  # reading them all takes seconds
         return structure(fields, kind)
 
     converter.register_structure_hook(kind, read)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sized
 from contextlib import AbstractAsyncContextManager
 from typing import Literal
 
 import attrs
 
 URLS = ("https://", "http://")
+MOST_FILES = 100
+"""Most files of an envelope; every channel accepts fewer."""
+
+
+def too_many(files: Sized) -> str:
+    """What is wrong with more than `MOST_FILES` files."""
+    return f"has {len(files)} files, at most {MOST_FILES}"
 
 
 def _shown(source: object) -> str:

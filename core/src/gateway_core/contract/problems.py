@@ -13,7 +13,7 @@ import attrs
 import cattrs
 
 from gateway_core.contract.errors import Invalid, Problem
-from gateway_core.contract.validators import is_finite, shown
+from gateway_core.contract.validators import cut, is_finite, shown
 
 _NAMED = re.compile(r"'(\w+)' (must .*)", re.DOTALL)
 """The form of a validator's message, which names the field."""
@@ -27,9 +27,9 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
     if isinstance(error, Invalid | Mistakes):
         return [Problem(join(place, problem.place), problem.text) for problem in error.problems]
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        names = [field.name for field in attrs.fields(error.cl)] if attrs.has(error.cl) else []
-        extra = sorted(map(str, error.extra_fields))
-        return [Problem(join(place, key), _unknown(key, names)) for key in extra]
+        known = [field.name for field in attrs.fields(error.cl)] if attrs.has(error.cl) else []
+        found = _unknown_ones(sorted(map(str, error.extra_fields)), known)
+        return [Problem(join(place, each.place), each.text) for each in found]
     if isinstance(error, KeyError):
         return [Problem(place or str(error.args[0]), "is missing")]
     if isinstance(error, AttributeError | TypeError):  # it is no table or list, as cattrs assumed
@@ -53,7 +53,7 @@ def _where(error: BaseException, place: str) -> tuple[str, object]:
 def mistakes_in(kind: Any, values: Mapping[str, Any], place: str = "") -> list[Problem]:
     """Every mistake in `values` for the attrs class `kind`, each with its place below `place`."""
     known = attrs.fields_dict(kind)
-    found = [Problem(name, _unknown(name, known)) for name in map(str, values) if name not in known]
+    found = _unknown_ones([name for name in map(str, values) if name not in known], known)
     found += [
         Problem(name, "is missing")
         for name, field in known.items()
@@ -156,6 +156,16 @@ def _of_field(field: attrs.Attribute[Any], error: Exception) -> list[Problem]:
 
 _FEW = 12
 """Settings of a table that can be listed in an error."""
+_MOST_UNKNOWN = 20
+"""Unknown names of a table that are reported one by one: each is compared with all known names."""
+
+
+def _unknown_ones(names: Sequence[str], known: Collection[str]) -> list[Problem]:
+    """A problem for each of the names, which are no settings; one for all after the first ones."""
+    found = [Problem(cut(name), _unknown(cut(name), known)) for name in names[:_MOST_UNKNOWN]]
+    if more := len(names) - len(found):
+        found.append(Problem("", f"has {more} more names that are no settings"))
+    return found
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
@@ -201,6 +211,20 @@ def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:
     return read
 
 
+_AT_ONCE = 16
+"""Items of a list that are read before the mistakes in them are reported: whoever sends a list of
+thousands of wrong items gets the first mistakes, and soon."""
+
+
+def _count_from(start: int, error: cattrs.IterableValidationError) -> None:
+    """Correct the places of an error: the list that was read begins at that place of another."""
+    for child in error.exceptions:
+        notes = child.__notes__
+        for at, note in enumerate(notes):
+            if isinstance(note, cattrs.IterableValidationNote) and isinstance(note.index, int):
+                notes[at] = cattrs.IterableValidationNote(note, note.index + start, note.type)
+
+
 def _take_only_lists(converter: cattrs.Converter) -> None:
     """Make the converter read lists only from lists, and not from a text's letters."""
     making: set[Any] = set()
@@ -215,12 +239,23 @@ def _take_only_lists(converter: cattrs.Converter) -> None:
         fields = get_args(kind)
         any_length = get_origin(kind) is list or Ellipsis in fields
 
+        origin: Any = get_origin(kind)
+
         def only_lists(value: Any, wanted: Any) -> Any:
             if not isinstance(value, list | tuple):
                 raise ValueError(f"must be a list, not {shown(value)}")  # noqa: TRY004 - one kind for all
             if not any_length and len(value) != len(fields):
                 raise ValueError(f"must be a list of {len(fields)}, not {shown(list(value))}")
-            return read(value, wanted)
+            if not any_length or len(value) <= _AT_ONCE:
+                return read(value, wanted)
+            found: list[Any] = []
+            for start in range(0, len(value), _AT_ONCE):
+                try:
+                    found += read(value[start : start + _AT_ONCE], wanted)
+                except cattrs.IterableValidationError as error:
+                    _count_from(start, error)
+                    raise
+            return origin(found)
 
         return only_lists
 

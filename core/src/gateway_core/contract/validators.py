@@ -91,6 +91,11 @@ def shown(value: object) -> str:
         text = "a number too large" if is_whole(value) and abs(value) > WIDEST else repr(value)
     except Exception:  # noqa: BLE001 - Python refuses to write out very long numbers, too
         return f"a {type(value).__name__} whose repr fails"
+    return cut(text)
+
+
+def cut(text: str) -> str:
+    """The text's first `SHOWN` characters; the last one is an ellipsis if there were more."""
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 

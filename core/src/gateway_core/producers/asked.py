@@ -8,6 +8,7 @@ question is answered.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -25,6 +26,12 @@ Check: TypeAlias = Callable[[object], str | None]
 """Says in words what is wrong with a value; None: nothing is."""
 PAGE = 1_000
 """The most groups or receipts in one answer."""
+MOST = 1_000_000
+"""The most tables and lists in a question: reading so many takes seconds, and a fifth of a GB."""
+_STRING = re.compile(r'"[^"\\]*+(?:\\.?+[^"\\]*+)*+"?+', re.DOTALL)
+"""Also one that does not end: otherwise it would be searched anew from each escaped quote."""
+_MOST_TOLD = 20
+"""Unknown fields of a table that an error names."""
 _SCOPE = 4
 
 
@@ -137,6 +144,8 @@ _TABLES: Mapping[str, Sequence[tuple[str, Mapping[str, Check], Sequence[str]]]] 
 
 def question(asked: str) -> Mapping[str, Any]:
     """The question, as a table. Raises `Invalid` with every mistake and its place."""
+    if _brackets(asked) > MOST and _brackets(_STRING.sub("", asked)) > MOST:
+        raise Invalid([Problem("asked", f"has more than {MOST:,} tables and lists")])
     try:
         plain = json.loads(asked)
     except (ValueError, RecursionError) as error:
@@ -151,11 +160,15 @@ def question(asked: str) -> Mapping[str, Any]:
     for name, known, needed in _TABLES.get(do, ()) if not problems else ():
         if plain[name] is not None:
             problems += _problems(f"{name}.", plain[name], known, needed)
-            more = sorted(plain[name].keys() - known.keys())
+            more = sorted(plain[name].keys() - known.keys())[:_MOST_TOLD]
             problems += [Problem(f"{name}.{each}", "is not known") for each in more]
     if problems:
         raise Invalid(problems)
     return plain
+
+
+def _brackets(asked: str) -> int:
+    return asked.count("{") + asked.count("[")
 
 
 def _problems(

@@ -24,6 +24,7 @@ from gateway_core.contract.envelopes import (
     Send,
 )
 from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.files import MOST_FILES, too_many
 from gateway_core.contract.instances import Secret
 from gateway_core.contract.validators import (
     DEEPEST,
@@ -46,7 +47,7 @@ LATEST = 8e9
 LONGEST_TEXT = 1_000_000
 """Characters of one envelope: bounds the work of cutting, as `max_parts` is checked only later."""
 MOST = 100
-"""The most problems that are reported for one envelope, and the most files or mentions in one."""
+"""The most problems that are reported for one envelope, and the most mentions in one."""
 _NO_EXTRA: dict[str, object] = {}
 FLAGS = ("link_previews", "silent", "interim", "ephemeral", "repeat_safe")
 
@@ -262,8 +263,8 @@ def _files(message: Send | Edit) -> Iterator[Problem]:
     if not isinstance(files, list | tuple):
         yield Problem("files", f"must be a sequence of Files, not {type(files).__name__}")
         return
-    if len(files) > MOST:
-        yield Problem("files", f"has {len(files)} files, at most {MOST}")
+    if len(files) > MOST_FILES:
+        yield Problem("files", too_many(files))
         return
     if files and isinstance(message, Send) and message.grows is not None:
         yield Problem("files", "must be left out: a stream carries no files")
