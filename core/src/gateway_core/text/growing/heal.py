@@ -15,7 +15,10 @@ from gateway_core.text.links import web_address
 _AGAIN: Final = 64
 """Most passes over a text, each over a shorter text; a model's answers need two or three."""
 _WORK: Final = 60_000
-"""Most characters that all passes read; it bounds the work for texts of signs alone."""
+"""Most characters that all passes read, where a sign counts as `_SIGN_COST` of them. It bounds the
+work for texts of signs alone, of which every pass leaves out a few."""
+_SIGN_COST: Final = 20
+_SIGNS: Final = re.compile(r"[^\w\s]")
 _PREFIX: Final = re.compile(r"(?:[\x20\t]*(?:>|(?:[-*+]|\d{1,9}[.)])(?=[\x20\t]|\Z)))*[\x20\t]*")
 """What stands before a line's own words: quotes' borders, lists' markers."""
 _HALF: Final = re.compile(r"\#{1,6}|={1,2}|-{1,2}|!|\[[^\]\n]+\]:")
@@ -54,8 +57,10 @@ def healed(text: str) -> str:
         else:
             kept = _healed_block(tail, ended=ended)
         text = shown[:start] + kept
-        work -= len(tail)
-        if kept.startswith(tail) or work < 0:
+        if kept.startswith(tail):
+            break
+        work -= len(tail) + _SIGN_COST * len(_SIGNS.findall(tail))
+        if work < 0:
             break
     return text.rstrip()
 

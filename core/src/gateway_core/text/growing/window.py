@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 _LONG: Final = 1500
 """Characters from which a block is shortened. No intended style is open for so long."""
+_VERY_LONG: Final = 8000
+"""Characters from which a block without a good place to cut is cut wherever a word ends."""
 _KEPT: Final = 600
 """Characters of the block's end that are kept, at least."""
 _LINE: Final = re.compile(r"\n(?=[\x20>]*[^\s>|<])")
@@ -44,14 +46,23 @@ def window(block: str) -> Window | None:
         return _rows(block, last, row.group())
     edge = len(block) - _KEPT
     if _ENCLOSING.search(block) or "|" in block[block.rfind("\n", 0, edge) + 1 : edge]:
-        return None
+        return _after_a_word(block, edge)
     pattern = _LINE if "\n" in block[edge - _KEPT : edge] else _SENTENCE
     for _, found in zip(range(_TRIES), pattern.finditer(block, edge - _KEPT), strict=False):
         start = found.end()
         if start <= edge and block.count("`", 0, start) % 2 == block.count("**", 0, start) % 2 == 0:
             head = _lines_above(block, start)
             return Window(head, start, head + block[start:])
-    return None
+    return _after_a_word(block, edge)
+
+
+def _after_a_word(block: str, edge: int) -> Window | None:
+    """What to read of a very long block that cannot be cut well; None: it is not that long."""
+    if len(block) < _VERY_LONG:
+        return None
+    space = block.rfind(" ", edge - _KEPT, edge)
+    start = edge if space < 0 else space + 1
+    return Window("", start, block[start:])
 
 
 def _rows(block: str, last: int, border: str) -> Window | None:
