@@ -8,7 +8,7 @@ import trio
 
 from gateway_core import AmbiguousEvent, Invalid, UnknownEvent
 from gateway_core.authors import Streaming, hookimpl
-from gateway_core.deliveries.growing.growth import BROKEN_OFF, WHOLE
+from gateway_core.deliveries.growing.growth import BROKEN_OFF, BY_REPLY
 from gateway_core.testing import FakeChannel, MemoryOutbox, event, open_test_gateway
 
 
@@ -167,7 +167,7 @@ async def test_a_receipt_says_that_an_answer_whose_token_takes_no_edit_did_not_g
     async with open_test_gateway() as gateway:
         whole = await gateway.stream(event(asked="command"), model("forty", "-two"))
         grown = await gateway.stream(event(), model("forty", "-two"))
-    assert (WHOLE,) == whole.degradations
+    assert (BY_REPLY,) == whole.degradations
     assert () == grown.degradations
 
 
@@ -251,7 +251,7 @@ async def test_the_next_run_gives_an_answer_that_was_not_whole_as_the_process_wa
         await trio.sleep(20)
         (made,) = channel.made
         status = await gateway.status(out.ticket)
-        assert {WHOLE, BROKEN_OFF} == set(status.receipt.degradations)
+        assert {BY_REPLY, BROKEN_OFF} == set(status.receipt.degradations)
     assert "forty-two […]" == made.attempt.payload["text"]
     assert made.attempt.interaction is not None
 

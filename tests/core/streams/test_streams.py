@@ -23,8 +23,16 @@ from gateway_core import (
     UnknownInstance,
     Verdict,
 )
-from gateway_core.authors import Answer, Limit, Part, Streaming, TransportError, hookimpl
-from gateway_core.deliveries.growing.growth import BROKEN_OFF
+from gateway_core.authors import (
+    Answer,
+    Limit,
+    Part,
+    Streaming,
+    Traits,
+    TransportError,
+    hookimpl,
+)
+from gateway_core.deliveries.growing.growth import BROKEN_OFF, UNEDITED
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, event, open_test_gateway
 
 PART = 20
@@ -881,3 +889,34 @@ async def test_a_platform_that_knows_keys_shows_every_state(autojump_clock, stre
             await trio.sleep(300)
     whole = "".join(channel.texts("room"))
     assert whole.split() == ([*words, "[…]"] if restarts else words)
+
+
+@pytest.mark.parametrize("ends", ["finishes", "breaks off", "is deleted"])
+async def test_a_channel_without_edits_shows_a_stream_once_it_is_whole(autojump_clock, ends):
+    """It posted the first words, and then the whole text below them."""
+    channel = FakeChannel(traits=Traits(edit=False, delete=False))
+    on_error = "delete" if ends == "is deleted" else "mark"
+    async with open_test_gateway(channel) as gateway:
+        with suppress(KeyError):
+            async with gateway.stream(("bot", "room"), on_error=on_error) as out:
+                out.status("thinking")
+                await trio.sleep(2)
+                await say(out, "some ", "words ", "more")
+                if ends != "finishes":
+                    raise KeyError
+        with suppress(DeliveryError):
+            await out.finish()
+    receipt = out.receipt
+    shown = {"finishes": ["some words more"], "breaks off": ["some words more […]"]}
+    assert shown.get(ends, []) == channel.texts("room")
+    assert (UNEDITED in receipt.degradations) == (ends != "is deleted")
+
+
+async def test_an_edit_leaves_what_a_channel_without_deletes_cannot_remove(autojump_clock):
+    channel = Parts(traits=Traits(delete=False))
+    async with open_test_gateway(channel) as gateway:
+        ref = (await gateway.send("bot", "room", "a" * 50)).ref
+        with pytest.raises(DeliveryError) as caught:
+            await gateway.edit(ref, "b")
+    assert "channel 'fake' has no delete" in str(caught.value)
+    assert ["b", "a" * 20, "a" * 10] == channel.texts("room")

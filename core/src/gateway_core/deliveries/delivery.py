@@ -22,7 +22,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.deliveries.growing.growth import BROKEN_OFF, WHOLE, Growth
+from gateway_core.deliveries.growing.growth import BROKEN_OFF, Growth
 from gateway_core.deliveries.step_files import FILES_REFUSED
 from gateway_core.deliveries.steps import (
     ARRIVED,
@@ -490,7 +490,7 @@ class Delivery:
         if growth.nameless:
             self.possible_duplicate = True
         if growth.given_whole and growth.state != "deleted":
-            self.degradations += (WHOLE,)
+            self.degradations += (growth.given_whole,)
         if growth.state == "broken off":
             self.degradations += (BROKEN_OFF,)
         if isinstance(self.envelope, Send) and growth.text.strip():

@@ -101,6 +101,7 @@ class ChannelHooks(GuardedHooks):
     by_class: bool = attrs.field(init=False)
     deduplicates_for: int = attrs.field(init=False)
     longest_part: int | None = attrs.field(init=False)
+    _absent: frozenset[str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -108,6 +109,7 @@ class ChannelHooks(GuardedHooks):
         if "traits" not in self.served:  # core's default: what there are hooks for
             edit, delete = "edit" in self.can, "delete" in self.can
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
+        self._absent = frozenset(it for it in ("edit", "delete") if not self.has(it))
         self.settings_type = self._ask("settings_type", type, {})
         self.deduplicates_for = round(self.traits.deduplicates_for * SECOND)
         planning = [impl for impl in impls_of(self.callers["chunk"]) if impl.plugin is not defaults]
@@ -126,6 +128,10 @@ class ChannelHooks(GuardedHooks):
         own = copy.copy(self)  # both share the counters
         own.deduplicates_for = 0
         return own
+
+    def has(self, operation: str) -> bool:
+        """Whether the channel has the operation: it has the hook, and its traits do not deny it."""
+        return operation in self.can and bool(getattr(self.traits, operation, True))
 
     def unfit(self, instance: Instance) -> str:
         """What is wrong with the instance's settings on this channel; empty: nothing."""
@@ -330,10 +336,13 @@ class ChannelHooks(GuardedHooks):
     async def perform(self, instance: Instance, session: Session, attempt: Attempt) -> Answer:
         """Make the attempt with the hook `send`, `edit`, `delete`, `call` or `stream`.
 
-        Raises what the adapter raised. If the hook succeeded with a wrong answer, it raises a
-        `HookContractError`, which must not lead to another attempt.
+        Raises what the adapter raised, and `_Absent` for an operation that the channel lacks. If
+        the hook succeeded with a wrong answer, it raises a `HookContractError`, which must not lead
+        to another attempt.
         """
         operation = self._performed(attempt)
+        if operation in self._absent:
+            raise _Absent(f"channel {self.channel!r} has no {operation}")
         frozen, slow = self._frozen[operation], self._slow_of[operation]
         kwargs = {"instance": instance, "session": session, "attempt": attempt}
         try:
@@ -415,6 +424,8 @@ class ChannelHooks(GuardedHooks):
         """
         if isinstance(error, HookContractError):
             return _broken(error)
+        if isinstance(error, _Absent):
+            return _unsupported(error)
         kwargs = {"instance": instance, "attempt": attempt, "error": error}
         verdict: Verdict
         try:
@@ -511,6 +522,19 @@ def _hook_of(operation: str) -> str:
 def _shown(vote: object) -> str:
     """The vote as the log shows it: a text, else only its class, since its repr may raise."""
     return repr(vote[:LONGEST_NAME]) if isinstance(vote, str) else type(vote).__name__
+
+
+class _Absent(GatewayError):
+    """The channel has no such operation, although a step needs it."""
+
+
+def _unsupported(error: _Absent) -> Verdict:
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.UNSUPPORTED,
+        dispatched="no",
+        raw=str(error),
+    )
 
 
 def _broken(error: HookContractError) -> Verdict:

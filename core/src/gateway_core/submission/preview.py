@@ -235,7 +235,7 @@ def planned(
     elif isinstance(envelope, Send) and envelope.poll is not None and not hooks.traits.polls:
         problems = [Problem("poll", f"channel {hooks.channel!r} has no polls")]
     problems += hooks.validate(instance, envelope)
-    if operation not in hooks.can or not getattr(hooks.traits, operation, True):
+    if not hooks.has(operation):
         text = f"channel {hooks.channel!r} has no {operation}"
         problems = [Problem("operation", text), *problems]
     named = isinstance(envelope, MESSAGES) and type(envelope.mentions) is not bool

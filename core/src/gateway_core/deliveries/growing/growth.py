@@ -22,8 +22,10 @@ _FINAL = 1 << 40
 _ENDED: tuple[State, ...] = ("finished", "broken off", "deleted")
 BROKEN_OFF = "broken off: its program left it before its text was whole"
 """What a receipt says about such a stream."""
-WHOLE = "shown only when it was whole: its reply token takes no edits"
+BY_REPLY = "shown only when it was whole: its reply token takes no edits"
 """What a receipt says about an answer to an interaction that could not be shown as it grew."""
+UNEDITED = "shown only when it was whole: its channel has no edits"
+"""What a receipt says about such a stream."""
 NOT_EDITED = "posted anew: its message took no edit"
 """What a receipt says about a stream whose first message still stands beside the new one."""
 PEEK = 500
@@ -61,7 +63,7 @@ class Growth:
     paces       the windows that it draws on, with what it still has to do there
     wake        called when there is something new to show, or a reason to look again
     muted       no passing state is shown: the platform takes none, or no edit by the reply token
-    given_whole  it is shown only when whole, since its interaction's reply token takes no edits
+    given_whole  why it is shown only when it is whole; empty: it is shown as it grows
     reply       the message that its first part answers
     stopped     the platform's user stopped it
     nameless    nobody knows the id of one of its messages, which therefore stays as it is
@@ -100,7 +102,8 @@ class Growth:
         self.attempts = self.transforms = self._serial = 0
         self.tail: Step | None = None
         self.interim = self.granted = self.posted_anew = self.stopped = False
-        self.muted = self.given_whole = self.nameless = False
+        self.muted = self.nameless = False
+        self.given_whole = ""
         self.shown_at = self.rests_until = 0
         self.look_at: int | None = None
         self.alarm: int | None = None
@@ -333,7 +336,12 @@ class Growth:
         If no answer can be edited by the token, it is shown only when it is whole.
         """
         self._interaction = interaction
-        self.muted = self.given_whole = not interaction.edits
+        if not interaction.edits:
+            self.show_whole(BY_REPLY)
+
+    def show_whole(self, why: str) -> None:
+        """Show it only when it is whole; `why` is what its receipt says."""
+        self.muted, self.given_whole = True, why
 
     def operation(self, kind: str) -> str:
         """The operation for which its limits are asked."""

@@ -6,7 +6,7 @@ from collections import Counter
 
 from gateway_core.contract.envelopes import Send
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.growing.growth import UNEDITED, Growth
 from gateway_core.deliveries.growing.native import Native
 from gateway_core.ratelimits import interims
 from gateway_core.ratelimits.bucket import PacedBucket
@@ -32,6 +32,8 @@ def choose(delivery: Delivery, growth: Growth, lane: Lane, now: int) -> None:
         fits = growth.text.strip() and growth.text == growth.written and native.takes(growth.text)
         if not (fits and affords(growth, lane, now)):
             native = None
+    if native is None and not account.hooks.has("edit"):
+        growth.show_whole(UNEDITED)
     growth.decide(native)
 
 
