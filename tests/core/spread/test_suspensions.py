@@ -1,6 +1,7 @@
 """An operator's suspension goes with its account, whoever owns it, and ends with `resume` alone."""
 
 from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from structlog.testing import capture_logs
 
 from gateway_core import InstanceSuspended, OutboxError, Verdict
 from gateway_core.clock import SECOND
+from gateway_core.outboxes import Suspension
 from gateway_core.testing import FakeChannel, failing, open_test_gateway, virtual_wall
 from tests.shared.spread_in_memory import Member, Store
 
@@ -229,6 +231,36 @@ async def test_what_was_asked_before_does_not_undo_a_newer_wish(autojump_clock):
         assert "newer" in suspended(a)
         await carry_out("one", None, asked_at=now() - SECOND // 2)
         assert suspended(a) is None
+
+
+async def test_what_is_stored_while_an_account_leaves_is_not_wished_when_it_comes_back(
+    autojump_clock,
+):
+    """Whoever had resumed it meanwhile resumed it for good (seed 922320 of the simulation)."""
+    async with two() as (store, (a, b), channels), trio.open_nursery() as nursery:
+        channels[0].latency = 5.0
+        suspensions, store_it = a._parts.suspensions, a._parts.suspensions.store
+
+        async def store_later(*wish):
+            await trio.sleep(1)
+            await store_it(*wish)
+
+        suspensions.store = store_later
+        await a.enqueue("one", "room", "its attempt delays the move")
+        await trio.sleep(1)
+        a.suspend("two", "stored first")
+        suspension = Suspension(why="for a while", since=0.0)
+        carry_out = partial(suspensions.carry_out, asked_at=a._clock.now())
+        nursery.start_soon(carry_out, "one", suspension)
+        await trio.sleep(0.5)
+        store.give("one", store.members[1])
+        await trio.sleep(10)
+        assert "for a while" in suspended(b)
+        b.resume("one")
+        await trio.sleep(1)
+        await moved(store, 0)
+        assert suspended(a) is None
+        assert (await a.send("one", "room", "text")).delivered
 
 
 def held_at_its_source(gateway, monkeypatch):

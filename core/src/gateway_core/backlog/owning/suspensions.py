@@ -126,8 +126,9 @@ class Suspensions:
         if known is not None and known.at > wish.at:
             return
         self._pending.pop(instance_id, None)
-        await self._stored(instance_id, wish)
-        if instance_id not in self._pending:  # otherwise a newer wish is in force already
+        await self._stored(instance_id, account, wish)
+        left = self._registry.serving.get(instance_id) is not account  # its next owner reads it
+        if not left and instance_id not in self._pending:  # else a newer wish is in force already
             self._do(instance_id, suspension)
 
     def restore(self, account: InstanceState, suspension: Suspension | None) -> None:
@@ -190,16 +191,19 @@ class Suspensions:
 
     async def _store_or_tell(self, instance_id: str, wish: Wish) -> None:
         if self.is_here(instance_id):
-            await self._stored(instance_id, wish)
+            await self._stored(instance_id, self._registry.serving.get(instance_id), wish)
         elif self.tell is not None:
             await self.tell(instance_id, suspension_question(instance_id, wish.suspension))
 
-    async def _stored(self, instance_id: str, wish: Wish) -> None:
-        """Store wishes in their order, whether this process or another one asks."""
+    async def _stored(self, instance_id: str, account: InstanceState | None, wish: Wish) -> None:
+        """Store wishes in their order, whether this process or another one asks.
+
+        account  the account's state as the wish came. If the account leaves meanwhile, its next
+                 owner reads the wish, and so does this process if it owns the account again
+        """
         if self.store is None:
             return
         async with self._turn:
-            account = self._registry.serving.get(instance_id)
             age = max(0, self._clock.now() - wish.at) / SECOND
             await self.store(instance_id, wish.suspension, age)
             if account is not None:
