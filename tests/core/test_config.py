@@ -402,6 +402,36 @@ def test_settings_of_a_class_that_cannot_be_read_are_their_plugin_s_mistake():
     assert problem.text.startswith(f"{told}, not {__name__}.")
 
 
+def _raises(error):
+    def check(_self, _field, value):
+        raise error(value.reveal())
+
+    return check
+
+
+@pytest.mark.parametrize("error", [KeyError, AttributeError, ValueError, TypeError, LookupError])
+@pytest.mark.parametrize("by", ["validator", "converter"])
+def test_no_words_of_a_settings_class_show_a_secret(error, by):
+    """A KeyError's value was read as the name of a setting that is missing."""
+    check = _raises(error)
+    convert = check if by == "validator" else lambda value: check(None, None, value)
+
+    @attrs.frozen
+    class Settings:
+        token: Secret = attrs.field(**{by: convert})
+
+    class Careless(FakeChannel):
+        @hookimpl
+        def settings_type(self):
+            return Settings
+
+    account = {"channel": "careless", "token": "hunter2secret"}
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"instances": {"a": account}}, [("careless", Careless())], environ={})
+    assert ["instances.a.token"] == [problem.place for problem in caught.value.problems]
+    assert "hunter2" not in str(caught.value)
+
+
 def test_what_is_installed_is_read_as_often_for_fifty_unknown_channels_as_for_one(monkeypatch):
     read = []
     real = loader.entry_points

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from gateway_core.config import (
     misfits,
 )
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
-from gateway_core.contract.instances import Instance, Secret
+from gateway_core.contract.instances import Instance, Secret, redactor
 from gateway_core.contract.problems import meant, out_of_range, problems_in, take_no_other_for
 from gateway_core.contract.validators import shown
 from gateway_core.deliveries.retries import RetrySettings
@@ -47,6 +47,8 @@ LARGEST_FILE = 16 * 2**20
 """Bytes of a configuration: enough for tens of thousands of accounts."""
 _TWICE = "Cannot overwrite a value"
 """tomllib's words for a setting that is given twice; they do not say what is wrong."""
+SHORTEST_SECRET = 6
+"""Characters of a secret that errors hide; a shorter one would hide parts of other words."""
 LARGEST_SECRET = 64 * 2**10
 """Bytes of a secret's file."""
 
@@ -227,9 +229,20 @@ class _Reader:
                 ranges = out_of_range(kind, value, self._converter.structure)
                 found = problems_in(error, kind=kind)
                 misplaced = [p for p in found if p.place or not ranges]
-            raise Invalid(list(dict.fromkeys([*misplaced, *ranges])))
+                hide = redactor(self._secrets(kind, value))
+            faults = dict.fromkeys([*misplaced, *ranges])
+            raise Invalid([Problem(each.place, hide(each.text)) for each in faults])
 
         return table
+
+    def _secrets(self, kind: Any, value: Any) -> Iterator[str]:
+        """The secrets in a table, which a plugin's own words may quote."""
+        for field in attrs.fields(kind) if attrs.has(kind) and isinstance(value, Mapping) else ():
+            if field.name in value:
+                with suppress(Exception):
+                    read = self._converter.structure(value[field.name], field.type)
+                    if isinstance(read, Secret) and len(read.reveal()) >= SHORTEST_SECRET:
+                        yield read.reveal()
 
     def instances(
         self, tables: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter

@@ -1,6 +1,7 @@
 """Find plugins, inspect them, and bind each channel's hooks: all of them, or none and say why."""
 
 from contextlib import asynccontextmanager
+from textwrap import dedent
 
 import attrs
 import pytest
@@ -432,6 +433,49 @@ def test_settings_without_their_mark_are_told():
 
     text = "Unmarked: required hook settings_type is missing (it is there, without @hookimpl)"
     assert [text] == faults(("post", Unmarked()))
+
+
+def test_a_hook_without_its_mark_is_told():
+    """It was never called, and nothing said so."""
+
+    class Unmarked(Adapter):
+        def validate(self, envelope):
+            return []
+
+        async def edit(self, session, attempt):
+            return Answer()
+
+        def chunk(self, text):  # a function of its own that happens to have a hook's name
+            return []
+
+    text = "has a hook's name and parameters, and is never called: mark it with @hookimpl"
+    assert [f"Unmarked: edit: {text}", f"Unmarked: validate: {text}"] == faults(
+        ("post", Unmarked())
+    )
+
+
+def test_a_function_of_a_module_has_no_self(install):
+    """It would be called without it; pluggy's own error was raised."""
+    code = """
+        GATEWAY_CONTRACT = 1
+        from gateway_core.authors import Answer, hookimpl
+
+        @hookimpl
+        def settings_type():
+            return dict
+
+        @hookimpl
+        async def send(attempt):
+            return Answer()
+
+        @hookimpl
+        def validate(self, envelope):
+            return []
+    """
+    install("selfish", {"selfish_hooks": dedent(code)}, gateway_plugin=["selfish = selfish_hooks"])
+    with pytest.raises(PluginError) as caught:
+        bind((), Filter(allow=("selfish",)))
+    assert "parameter 'self': the hook has envelope, instance" in str(caught.value)
 
 
 def test_an_installed_adapter_that_cannot_send_is_told(install):

@@ -31,7 +31,8 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
         found = _unknown_ones(sorted(map(str, error.extra_fields)), known)
         return [Problem(join(place, each.place), each.text) for each in found]
     if isinstance(error, KeyError):
-        return [Problem(place or str(error.args[0]), "is missing")]
+        is_missing = place.rpartition(".")[2] == str(error.args[0] if error.args else "")
+        return [Problem(place, "is missing" if is_missing else _raised(error))]
     if isinstance(error, AttributeError | TypeError):  # it is no table or list, as cattrs assumed
         is_table = get_origin(kind) is Mapping or (isinstance(kind, type) and attrs.has(kind))
         return [Problem(place, "must be a table" if is_table else "has the wrong type")]
@@ -148,7 +149,14 @@ def _converted(field: attrs.Attribute[Any], value: Any, settings: Any) -> Any:
     return value if convert is None else convert(value)
 
 
+def _raised(error: Exception) -> str:
+    """What is said of an error in a class's own code; its words may have a secret's value."""
+    return f"cannot be read: its converter or validator raised {type(error).__name__}"
+
+
 def _of_field(field: attrs.Attribute[Any], error: Exception) -> list[Problem]:
+    if isinstance(error, KeyError | AttributeError):
+        return [Problem(field.name, _raised(error))]
     if isinstance(error, TypeError) and error.args:  # some of attrs' own validators raise it
         error = ValueError(*error.args)
     return [Problem(p.place or field.name, p.text) for p in problems_in(error)]

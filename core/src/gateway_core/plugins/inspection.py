@@ -31,6 +31,7 @@ SIGNS = ("typing", "mark", "acknowledge")
 ONE_BY_ONE = OBSERVERS | {"admit"}
 REQUIRED = ("settings_type", "send")
 UNMARKED = " (it is there, without @hookimpl)"
+NEVER_CALLED = "has a hook's name and parameters, and is never called: mark it with @hookimpl"
 SPECS: Mapping[str, Any] = {
     name: function
     for name, function in vars(hookspecs).items()
@@ -72,6 +73,8 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
     for name in dir(plugin.module):
         function = inspect.getattr_static(plugin.module, name, None)
         if (opts := impl_of(function)) is None:
+            if name not in REQUIRED and _is_meant_as_hook(name, _plain(function)):
+                problems.append(Problem(f"{plugin.label}: {name}", NEVER_CALLED))
             continue
         hook = opts["specname"] or name
         texts = list(_faults(plugin, hook, _plain(function), opts))
@@ -84,6 +87,17 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
         missing = [_missing(plugin, hook) for hook in REQUIRED if hook not in impls]
         problems += [Problem(plugin.label, text) for text in missing]
     return problems
+
+
+def _is_meant_as_hook(name: str, function: Any) -> bool:
+    """Whether a function without the mark looks like an implementation of the hook of its name."""
+    spec = SPECS.get(name)
+    if spec is None or not inspect.isfunction(function):
+        return False
+    given = inspect.signature(function).parameters.keys() - {"self", "cls"}
+    known = inspect.signature(spec).parameters.keys()
+    is_async = inspect.iscoroutinefunction(function)
+    return bool(given) and given <= known and is_async == (name in ASYNC_HOOKS)
 
 
 def _missing(plugin: Plugin, hook: str) -> str:
@@ -141,7 +155,7 @@ def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -
         yield "must be `async def`" if hook in ASYNC_HOOKS else plain
     if inspect.isasyncgenfunction(function):
         yield "an async generator is not a context manager: decorate it with @asynccontextmanager"
-    yield from _parameter_faults(spec, function)
+    yield from _parameter_faults(spec, function, in_module=inspect.ismodule(plugin.module))
     wraps = opts["wrapper"] or opts["hookwrapper"]
     if hook in ASYNC_HOOKS and not plugin.adapter:
         yield _not_of_a_policy(plugin, hook)
@@ -153,10 +167,10 @@ def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -
         yield "adapters use neither tryfirst nor trylast nor wrappers"
 
 
-def _parameter_faults(spec: Any, function: Any) -> Iterable[str]:
+def _parameter_faults(spec: Any, function: Any, *, in_module: bool) -> Iterable[str]:
     known = set(inspect.signature(spec).parameters)
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name in {"self", "cls"}:
+        if parameter.name in {"self", "cls"} and not in_module:
             continue
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
             yield f"parameter {parameter.name!r}: must be neither keyword-only nor starred"
