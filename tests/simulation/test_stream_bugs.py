@@ -20,6 +20,7 @@ from simulated.drawing import draw
 from gateway_core.contract.verdicts import Reason
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.made import attempts as made
 from gateway_core.engine import consequences
 from gateway_core.outboxes import journal, restore
 from gateway_core.ratelimits import interims
@@ -62,6 +63,12 @@ def a_stream_owes_nothing_once_it_stands(patch):
 
 
 # -- the whole text
+
+
+@bug("changes a message as .* again", seen=8)
+def each_change_of_a_message_has_its_key(patch):
+    """A platform that knows keys takes all changes for repeats."""
+    patch.setattr(made, "_key", lambda delivery, step: f"{delivery.id}.{step.serial}")
 
 
 @bug("does not stand|still grows|did not end")

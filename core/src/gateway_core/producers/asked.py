@@ -27,7 +27,7 @@ Check: TypeAlias = Callable[[object], str | None]
 PAGE = 1_000
 """The most groups or receipts in one answer."""
 MOST = 1_000_000
-"""The most tables and lists in a question: reading so many takes seconds, and a fifth of a GB."""
+"""The most tables and lists in a question: it takes seconds to read more."""
 _STRING = re.compile(r'"[^"\\]*+(?:\\.?+[^"\\]*+)*+"?+', re.DOTALL)
 """Also one that does not end: otherwise it would be searched anew from each escaped quote."""
 _MOST_TOLD = 20
