@@ -256,10 +256,10 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
                 ("bot", '{"ttl": "soon"}', "ttl"),
                 ("bot", '{"nonsense": 1}', "nonsense"),
                 ("bot", '{"instance_id": "other", "priority": "high"}', "priority"),
-                ("bot", '{"instance_id": "other"}', "options.instance_id"),
-                ("bot", '{"text": "other"}', "options.text"),
-                ("bot", '{"kind": "delete"}', "options.kind"),
-                ("bot", '{"thread": "1", "thread_id": "2"}', "options.thread_id"),
+                ("bot", '{"instance_id": "other"}', "options.instance_id: contradicts"),
+                ("bot", '{"text": "other"}', "options.text: contradicts the argument"),
+                ("bot", '{"kind": "delete"}', "options.kind: contradicts the argument"),
+                ("bot", '{"thread": "1", "thread_id": "2"}', "options.thread_id: contradicts"),
             )
         ]
         hand = f"SELECT {made}.hand('bot', 'room', %s)"

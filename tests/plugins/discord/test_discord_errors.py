@@ -100,6 +100,9 @@ ROWS = {
                       buckets=(attrs.evolve(REPORT, reset_after=9.5),))),
         "user, without a bucket": (limited(headers={"x-ratelimit-scope": "user"}),
                                    retryable(retry_after=1.5)),
+        "a bucket that is no name": (
+            limited(headers={**BUCKET, "x-ratelimit-bucket": "x" * 5_000}),
+            retryable(retry_after=1.5)),
         "no scope": (limited(headers=BUCKET), retryable(retry_after=1.5, buckets=(REPORT,))),
         "wait as text": (limited("1.5"), retryable(retry_after=1.5)),
         "header larger": (limited(headers={"retry-after": "2"}), retryable(retry_after=2.0)),

@@ -69,6 +69,7 @@ some million rooms."""
 _UNREADABLE = (
     FormatVersionError, Invalid, msgspec.DecodeError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
+CONTRADICTS = "contradicts the argument of that name"
 LATELY = 2.0
 """Seconds after the last row that came in, during which looks are more frequent."""
 _ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
@@ -355,11 +356,25 @@ def _request(
         if envelope.key is None:
             envelope = attrs.evolve(envelope, key=f"handed:{name}")
     except _UNREADABLE as error:
-        return Refused(number, f"{type(error).__name__}: {error}")
+        return Refused(number, f"{type(error).__name__}: {_said(error)}")
     return Request(
         kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
         envelope=envelope, envelope_id=own_id or "", awaited=awaited, age=age, outside=True,
     )  # fmt: skip
+
+
+def _said(error: Exception) -> str:
+    """The error's words. SQL stores an option that contradicts an argument as `options.NAME`."""
+    if not isinstance(error, Invalid):
+        return str(error)
+    return str(
+        Invalid(
+            [
+                Problem(each.place, CONTRADICTS) if each.place.startswith("options.") else each
+                for each in error.problems
+            ]
+        )
+    )
 
 
 def _with_files(

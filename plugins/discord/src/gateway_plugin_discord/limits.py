@@ -16,6 +16,8 @@ OF_TOKEN = Limit("answers", 5, 5.0, "window", of="interaction")
 """The limit of messages and edits by an interaction's token. Discord documents no number; this one
 is an assumption, like that of the channels' routes. What Discord's headers say of the token's
 buckets applies as well."""
+LONGEST_BUCKET = 256
+"""Most characters of a bucket's name in a header; Discord's own names are much shorter."""
 
 
 def limits_of(settings: DiscordSettings, channel: str, operation: str) -> list[Limit]:
@@ -59,7 +61,9 @@ def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[Bucket
     """
     route = route_of(attempt.operation)
     name = headers.get("x-ratelimit-bucket")
-    if route is None or not route.of_channel or not route.draws or not name:
+    if route is None or not route.of_channel or not route.draws:
+        return ()
+    if not name or len(name) > LONGEST_BUCKET:  # no name of Discord's: it may be a proxy's answer
         return ()
     return (
         BucketReport(
