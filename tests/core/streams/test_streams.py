@@ -875,7 +875,7 @@ async def test_a_platform_that_knows_keys_shows_every_state(autojump_clock, stre
     channel, outbox = Remembering(streaming), MemoryOutbox()
     words = [f"word{n}" for n in range(30)]
     with suppress(KeyError):
-        async with open_test_gateway(channel, outbox=outbox) as gateway:
+        async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
             async with gateway.stream(("bot", "room"), key="k") as out:
                 for word in words:
                     out.write(f"{word} ")
@@ -885,8 +885,10 @@ async def test_a_platform_that_knows_keys_shows_every_state(autojump_clock, stre
             receipt = await out.finish()
             assert Disposition.DELIVERED == receipt.disposition
     if restarts:
+        made = len(channel.made)
         async with open_test_gateway(channel, outbox=outbox):
             await trio.sleep(300)
+        assert made < len(channel.made)
     whole = "".join(channel.texts("room"))
     assert whole.split() == ([*words, "[…]"] if restarts else words)
 

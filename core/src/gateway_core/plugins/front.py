@@ -422,17 +422,15 @@ class ChannelHooks(GuardedHooks):
 
         If the hook fails, core's own answer.
         """
-        if isinstance(error, HookContractError):
-            return _broken(error)
-        if isinstance(error, _Absent):
-            return _unsupported(error)
+        if isinstance(error, HookContractError | _Absent):
+            return _given_up(error)
         kwargs = {"instance": instance, "attempt": attempt, "error": error}
         verdict: Verdict
         try:
             verdict = self._ask("classify_error", Verdict, kwargs)
         except HookContractError as failure:
             if failure.text.startswith("answered"):
-                return _broken(failure)
+                return _given_up(failure)
             verdict = attrs.evolve(defaults.classify_error(error), reason=Reason.HOOK_ERROR)
         verdict, faults = usable.usable_verdict(verdict)
         for fault in faults:
@@ -528,19 +526,12 @@ class _Absent(GatewayError):
     """The channel has no such operation, although a step needs it."""
 
 
-def _unsupported(error: _Absent) -> Verdict:
+def _given_up(error: GatewayError) -> Verdict:
+    """The verdict on an error of core's own: another attempt would fail as this one did."""
+    absent = isinstance(error, _Absent)
     return Verdict(
         error_class=ErrorClass.NON_RETRYABLE,
-        reason=Reason.UNSUPPORTED,
-        dispatched="no",
-        raw=str(error),
-    )
-
-
-def _broken(error: HookContractError) -> Verdict:
-    return Verdict(
-        error_class=ErrorClass.NON_RETRYABLE,
-        reason=Reason.HOOK_CONTRACT,
-        dispatched="unknown",
+        reason=Reason.UNSUPPORTED if absent else Reason.HOOK_CONTRACT,
+        dispatched="no" if absent else "unknown",
         raw=str(error),
     )
