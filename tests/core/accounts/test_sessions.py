@@ -16,6 +16,8 @@ from gateway_core.contract.instances import Instance
 class Hooks:
     """Opens a session within five seconds, unless it `fails` then."""
 
+    adapter = "fake (of the tests)"
+
     def __init__(self) -> None:
         self.fails = False
         self.log: list[tuple[str, float]] = []
@@ -115,4 +117,6 @@ async def test_an_error_on_leaving_is_logged(autojump_clock, hooks, seconds):
                 pass
             await trio.sleep(seconds)
             nursery.cancel_scope.cancel()
-    assert ["OSError: torn"] == [line["error"] for line in lines]
+    (line,) = lines
+    assert ("OSError: torn", hooks.adapter) == (line["error"], line["plugin"])
+    assert line["where"].startswith("test_sessions.py:")

@@ -420,6 +420,46 @@ async def test_an_error_of_an_adapter_that_nobody_classifies_is_told_with_its_ho
     assert ("KeyError", 1) == (event["error"], event["times"])
 
 
+async def test_a_probe_with_a_mistake_is_told_as_an_attempt_is(autojump_clock):
+    """The account stays suspended, and who looks into the log sees which line keeps it so."""
+
+    class Careless(FakeChannel):
+        @hookimpl
+        async def probe(self):
+            raise KeyError("who")
+
+    dead = Verdict(error_class="fatal", reason="unauthorized", scope="instance")
+    with told("hook_failed", "probe_failed") as events:
+        async with open_test_gateway(Careless(script=failing(dead))) as gateway:
+            await gateway.enqueue("bot", "room", "hello")
+            await trio.sleep(400)
+    mistakes = [event for event in events if event["event"] == "gateway.hook_failed"]
+    assert [("probe", 1), ("probe", 10)] == [(it["hook"], it["times"]) for it in mistakes]
+    assert mistakes[0]["where"].startswith("test_logs.py:")
+    probes = [event for event in events if event["event"] == "gateway.probe_failed"]
+    assert [1, 10] == [event["times"] for event in probes]
+    assert ("bot", "unclassified", "KeyError: 'who'") == (
+        probes[0]["instance"], probes[0]["reason"], probes[0]["raw"]
+    )  # fmt: skip
+
+
+async def test_a_probe_that_hangs_is_told(autojump_clock):
+    class Hanging(FakeChannel):
+        @hookimpl
+        async def probe(self):
+            await trio.sleep_forever()
+
+    dead = Verdict(error_class="fatal", reason="unauthorized", scope="instance")
+    with told("hook_failed", "probe_failed") as events:
+        async with open_test_gateway(
+            Hanging(script=failing(dead)), attempt_timeout=4.0
+        ) as gateway:
+            await gateway.enqueue("bot", "room", "hello")
+            await trio.sleep(8)
+    (event,) = events
+    assert "the probe did not end within 4 s" == event["raw"]
+
+
 async def test_words_of_the_platform_that_an_adapter_does_not_know_are_no_mistake(autojump_clock):
     new = Verdict(error_class="non_retryable", reason="unclassified", raw="no_such_thing")
     with told("hook_failed") as events:

@@ -16,10 +16,11 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.hookspecs import Identity
-from gateway_core.contract.instances import hidden
+from gateway_core.contract.instances import Instance, hidden
 from gateway_core.contract.validators import words_of
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.plugins.boundary import stopped
+from gateway_core.telemetry import PROBE_FAILED, is_told, log_event
 
 LOOK = 0.5
 """Seconds between two checks whether a first message waits for the instance."""
@@ -95,20 +96,40 @@ class Prober:
             return  # the application removed, suspended or replaced it meanwhile
         if not isinstance(found, Verdict):
             health.probed(self._clock.now())
-        elif found.error_class is ErrorClass.FATAL:
+            return
+        _log_failure(instance, found, health.probes)
+        if found.error_class is ErrorClass.FATAL:
             self._suspend(account, found)
+
+
+def _log_failure(instance: Instance, found: Verdict, times: int) -> None:
+    if is_told(times):
+        log_event(
+            PROBE_FAILED,
+            instance=instance.id,
+            channel=instance.channel,
+            reason=str(found.reason),
+            raw=found.raw,
+            times=times,
+        )
 
 
 async def ask_who(account: InstanceState, seconds: float) -> Identity | Verdict | None:
     """The account's identity as its adapter's probe says, or the verdict on why there is none."""
     instance = account.instance
     attempt = Attempt(operation="probe", envelope_id="", instance_id=instance.id, room="")
+    asked = False
     try:
         with trio.move_on_after(seconds):
             async with account.sessions.use() as session:
+                asked = True
                 return await account.hooks.probe(instance, session)
     except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-        return account.hooks.classify_error(instance, attempt, stopped(raised))
+        error = stopped(raised)
+        verdict = account.hooks.classify_error(instance, attempt, error)
+        if asked:  # else the session has failed, and says so itself
+            account.hooks.failed(instance, attempt, error, verdict)
+        return verdict
     return Verdict(
         error_class=ErrorClass.RETRYABLE,
         reason=Reason.OUTCOME_UNKNOWN,

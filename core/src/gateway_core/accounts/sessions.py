@@ -18,7 +18,7 @@ from gateway_core.contract.errors import TransportError
 from gateway_core.contract.hookspecs import Session
 from gateway_core.contract.instances import Instance, hidden
 from gateway_core.contract.validators import words_of
-from gateway_core.plugins.boundary import stopped
+from gateway_core.plugins.boundary import place_in_plugin, stopped
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.telemetry import SESSION_FAILED, log_event
 
@@ -141,7 +141,9 @@ class OpenSession:
             SESSION_FAILED,
             instance=self._instance.id,
             channel=self._instance.channel,
+            plugin=self._hooks.adapter,
             error=hidden(words_of(error), self._instance),
+            where=place_in_plugin(error),
         )
         if not self.ready.is_set():
             self.error = error

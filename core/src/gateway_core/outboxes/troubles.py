@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from gateway_core.contract.errors import OutboxError
-from gateway_core.telemetry import OUTBOX_FAILED, log_event
+from gateway_core.telemetry import OUTBOX_FAILED, is_told, log_event
 
 MOST_CAUSES = 16
 """How many causes are counted at a time."""
@@ -26,7 +26,7 @@ class Troubles:
         if cause not in self.times and len(self.times) >= MOST_CAUSES:
             self.times.clear()
         self.times[cause] = times = self.times.get(cause, 0) + 1
-        if str(times).strip("0") == "1":
+        if is_told(times):
             log_event(OUTBOX_FAILED, error=cause, times=times)
 
     def over(self) -> None:

@@ -20,7 +20,7 @@ from gateway_core.contract.validators import words_of
 from gateway_core.plugins import defaults
 from gateway_core.plugins.boundary import cause_of, exit_in, place_in_plugin, stopped, wrapped
 from gateway_core.plugins.calling import SLOW, Collections, Frozen, freeze, impls_of, timed
-from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
+from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, is_told, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
 
 SEQUENCES = (tuple, list, Sequence)
@@ -190,7 +190,7 @@ class GuardedHooks:
         if cause not in self._causes and len(self._causes) >= MOST_CAUSES:
             self._causes.clear()
         self._causes[cause] = times = self._causes.get(cause, 0) + 1
-        if _is_told(times):
+        if is_told(times):
             log_event(
                 HOOK_FAILED,
                 channel=self.channel,
@@ -208,7 +208,7 @@ class GuardedHooks:
             return
         label = self.adapter if plugin is None else self._label(plugin)
         self.slow[label, hook] = times = self.slow.get((label, hook), 0) + 1
-        if _is_told(times):
+        if is_told(times):
             log_event(
                 HOOK_SLOW,
                 channel=self.channel,
@@ -242,11 +242,6 @@ def _words(kind: Any) -> str:
         return str(kind.__name__)
     named = [each for each in kind if each not in SEQUENCES or each is Sequence]
     return " or ".join("None" if each is type(None) else each.__name__ for each in named)
-
-
-def _is_told(times: int) -> bool:
-    """Whether this time is logged: the 1st, 10th, 100th and so on."""
-    return str(times).strip("0") == "1"
 
 
 def _hidden(text: str, kwargs: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ import trio
 from gateway_core.backoff import Backoff
 from gateway_core.contract.errors import GatewayClosed, InstanceSourceError, UnknownInstance
 from gateway_core.sourcing.sourcing import Sourcing
-from gateway_core.telemetry import INSTANCE_SOURCE_FAILED, OUTBOX_UNSERVED, log_event
+from gateway_core.telemetry import INSTANCE_SOURCE_FAILED, OUTBOX_UNSERVED, is_told, log_event
 
 AGAIN = Backoff(base=1.0, cap=60.0)
 """Seconds until the source is asked again for the accounts for which it failed."""
@@ -118,7 +118,7 @@ class Stored:
             self._causes.clear()
         self._causes[error.why] += 1
         times = self._causes[error.why]
-        if str(times).strip("0") == "1":
+        if is_told(times):
             log_event(
                 INSTANCE_SOURCE_FAILED, instance=error.instance_id, error=error.why, times=times
             )

@@ -27,6 +27,11 @@ def log_event(event: Event, **fields: Any) -> None:
             getattr(log, event.level)(event, **fields)
 
 
+def is_told(times: int) -> bool:
+    """Whether this time of something that keeps happening is logged: the 1st, 10th, 100th …"""
+    return str(times).strip("0") == "1"
+
+
 ENVELOPE_ACCEPTED = Event(
     "envelope_accepted", "debug", "an envelope was accepted",
     "envelope instance partition pressure room operation class",
@@ -121,6 +126,12 @@ CONFIGURATION_RELOADED = Event(
     "that differ, which take effect at the next start",
     "added replaced removed restart",
 )  # fmt: skip
+PROBE_FAILED = Event(
+    "probe_failed", "info",
+    "a probe did not show that the instance works again: why (`raw`). Logged for the 1st, 10th, "
+    "100th … of `times`; counted anew once a first message waits for the instance",
+    "instance channel reason raw times",
+)  # fmt: skip
 CIRCUIT_OPENED = Event(
     "circuit_opened", "warning", "the platform keeps failing: only probes are sent", "instance"
 )
@@ -156,8 +167,9 @@ ROOM_MOVED = Event(
     "envelope instance partition pressure room attempt",
 )
 SESSION_FAILED = Event(
-    "session_failed", "error", "an adapter's session did not open, or broke",
-    "instance channel error",
+    "session_failed", "error",
+    "an adapter's session did not open, or broke; `where` is the innermost line of the plugin",
+    "instance channel plugin error where",
 )  # fmt: skip
 OUTBOX_IN_MEMORY = Event(
     "outbox_in_memory", "info", "accepted envelopes do not survive the process"
