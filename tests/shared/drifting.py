@@ -30,7 +30,7 @@ KINDS = {
 _PATTERNS = (
     (re.compile(r"/reactions/[^/]+"), "/reactions/{emoji}"),
     (re.compile(r"/(interactions|webhooks)/[0-9]+/[^/]+"), r"/\1/{id}/{token}"),
-    (re.compile(r"/[0-9]+"), "/{id}"),
+    (re.compile(r"/[0-9]+(%2F[^/]*)?"), "/{id}"),  # or one that tries to be several words
 )
 _SECRET_URL = re.compile(r"(actions|app|commands|services|upload)/.*")
 """A response_url (a form's begins with `app`), an incoming webhook, or a URL for an upload."""

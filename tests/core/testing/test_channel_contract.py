@@ -73,11 +73,16 @@ class Faulty(FakeChannel):
             return [Part(payload={"text": text[:1]}, span=(0, 1))]
         if self.has("half a character"):
             return [Part(payload={"text": "\ud83d"}, span=(0, len(text)))]
+        digest = {"digest": "0" * 32} if self.has("one digest for all") else {}
         half = len(text) // 2
         spans = [(0, half), (half, len(text))]
         if self.has("backwards"):
             spans.reverse()
-        return [Part(payload={"text": text[start:end]}, span=(start, end)) for start, end in spans]
+        signs = "*" if self.has("plain as Markdown") else ""
+        return [
+            Part(payload={"text": text[start:end].strip(signs)}, span=(start, end), **digest)
+            for start, end in spans
+        ]
 
     @hookimpl
     def rate_limit(self):
@@ -152,6 +157,8 @@ PURE = [
     ("loses the end", "test_any_text_has_a_plan", ("hello", *PLAN)),
     ("half a character", "test_any_text_has_a_plan", ("hello", *PLAN)),
     ("backwards", "test_any_text_has_a_plan", ("hello", *PLAN)),
+    ("one digest for all", "test_another_text_has_another_digest", ()),
+    ("plain as Markdown", "test_plain_text_shows_its_signs", ()),
     ("one bucket twice", "test_limits_are_told", ("send", "normal")),
     ("bursts", "test_no_pace_bursts_after_a_stall", ("send", "normal")),
     ("looks into errors", "test_an_error_that_nobody_foresaw_has_a_verdict", (OSError(),)),

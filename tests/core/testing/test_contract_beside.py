@@ -15,6 +15,7 @@ from gateway_core.authors import (
     Answer,
     ErrorClass,
     Reason,
+    Sign,
     Traits,
     Verdict,
     hookimpl,
@@ -134,7 +135,8 @@ class Wired:
         ids = tuple(f"file-{number}" for number in range(len(files)))
         ids = ids[:1] if self.fault == "one id for two" else ids
         body = await self.form(fields, files) if files else {"json": fields}
-        await session.request("POST", "/send", **body)
+        path = f"/send/{attempt.room}" if self.fault == "quotes no room" else "/send"
+        await session.request("POST", path, **body)
         return Answer(message_id=f"id/{self.sent}", files=ids)
 
     def place_of(self, attempt):
@@ -172,7 +174,9 @@ class Wired:
         if self.fault == "truncates edits":
             body = {"json": {"text": fields["text"][:9]}}
         named = "" if self.fault == "edits another" else attempt.message_id
-        await session.request("POST", f"/edit/{quote(named, safe='')}", **body)
+        named = "id/1" if self.fault == "edits the first" else named
+        place = named if self.fault == "quotes no id" else quote(named, safe="")
+        await session.request("POST", f"/edit/{place}", **body)
         return Answer(message_id=attempt.message_id)
 
     @hookimpl
@@ -181,6 +185,20 @@ class Wired:
             return Answer()
         named = "" if self.fault == "deletes another" else attempt.message_id
         await session.request("POST", f"/delete/{quote(named, safe='')}")
+        return Answer()
+
+    @hookimpl
+    def mark(self, mark):
+        if mark.what == "unpin":
+            return Problem("what", "is none of ours")
+        return Sign(method=mark.what, arguments={"emoji": mark.emoji})
+
+    @hookimpl
+    async def call(self, session, attempt):
+        if self.fault == "takes nothing back" and attempt.method == "unreact":
+            return Answer()
+        emoji = "👎" if self.fault == "another emoji" else attempt.arguments["emoji"]
+        await session.request("POST", f"/{attempt.method}", json={"emoji": emoji})
         return Answer()
 
 
@@ -235,6 +253,8 @@ PLACE = "test_a_message_goes_to_its_room_thread_and_reply_or_is_refused"
 TEXT = "test_a_text_goes_out_whole"
 NEW_TEXT = "test_an_edit_goes_out_whole_and_names_its_message"
 GONE = "test_a_deletion_names_its_message"
+QUOTED = "test_what_stands_in_an_address_is_quoted"
+MARKED = "test_a_mark_goes_out"
 FAULTS = {
     "another room": (PLACE, "'contractroom' of `attempt.room` is in no request: pass on in `send`"),
     "drops threads": (
@@ -252,13 +272,18 @@ FAULTS = {
     ),
     "edits another": (
         NEW_TEXT,
-        "no request of `edit` names the message 'id/1': take `attempt.mess",
+        "no request of `edit` names the message 'id/2': take `attempt.mess",
     ),
-    "deletes another": (GONE, "no request of `delete` names the message 'id/1': take `attempt.m"),
+    "edits the first": (NEW_TEXT, "no request of `edit` names the message 'id/2': take `attempt"),
+    "deletes another": (GONE, "no request of `delete` names the message 'id/2': take `attempt.m"),
     "deletes nothing": (
         GONE,
-        "no request of `delete` names the message 'id/1': .* delete=False in",
+        "no request of `delete` names the message 'id/2': .* delete=False in",
     ),
+    "quotes no room": (QUOTED, "`send` puts `attempt.room` into the address .*80/odd.word'"),
+    "quotes no id": (QUOTED, "`edit` puts `attempt.message_id` into the address .* write quote"),
+    "takes nothing back": (MARKED, "`call` makes no request for unreact: make it, or answer None"),
+    "another emoji": (MARKED, "`call` makes the same request for 👍 and 🔥: take the emoji from"),
     "drops files": (FILES, "never read: send what `attempt.files` has, or name no files in"),
     "drops the second file": (FILES, "of 'contract\"1.txt' were never read"),
     "reads and drops files": (FILES, "were read, and are not whole in any request"),
@@ -305,7 +330,7 @@ IN_ORDER = [
 
 @pytest.mark.parametrize("fault", IN_ORDER)
 @pytest.mark.parametrize(
-    "test", [FILES, EDITED, LAST, SAID, OUT, FIELDS, PLACE, TEXT, NEW_TEXT, GONE]
+    "test", [FILES, EDITED, LAST, SAID, OUT, FIELDS, PLACE, TEXT, NEW_TEXT, GONE, QUOTED, MARKED]
 )
 async def test_the_contract_has_nothing_against_it(fault, test, autojump_clock):
     """One that loses nothing, one that refuses what it cannot do, and one that is slow."""

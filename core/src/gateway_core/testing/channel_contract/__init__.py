@@ -23,13 +23,20 @@ from gateway_core.testing.channel_contract.awaiting import AwaitingContract
 from gateway_core.testing.channel_contract.fields import FieldsContract
 from gateway_core.testing.channel_contract.files import FilesContract
 from gateway_core.testing.channel_contract.making import ALONE
+from gateway_core.testing.channel_contract.marks import MarksContract
 from gateway_core.testing.channel_contract.polls import PollsContract
 from gateway_core.testing.channel_contract.pure import PureContract
 from gateway_core.testing.channel_contract.whole import WholeContract
 
 
 class ChannelContract(
-    PureContract, AwaitingContract, WholeContract, FilesContract, PollsContract, FieldsContract
+    PureContract,
+    AwaitingContract,
+    WholeContract,
+    MarksContract,
+    FilesContract,
+    PollsContract,
+    FieldsContract,
 ):
     """Tests of what every adapter must do. Each test opens the platform anew and sends little.
 

@@ -102,6 +102,12 @@ class Making:
             pytest.skip("the channel has no deletions")
 
     @pytest.fixture
+    def marking(self, hooks: ChannelHooks) -> None:
+        """Skips the test unless there are reactions or pins."""
+        if "mark" not in hooks.served or "call" not in hooks.can:
+            pytest.skip("the channel has no reactions and no pins")
+
+    @pytest.fixture
     def probing(self, hooks: ChannelHooks) -> None:
         """Skips the test unless the adapter has `probe`."""
         if "probe" not in hooks.can:

@@ -111,6 +111,31 @@ class PureContract(Making):
         broken = [text for text in texts_in([p.payload for p in plan]) if not is_sendable(text)]
         assert not broken, f"a part has half a character, or a NUL: {ascii(broken[0])[:80]}"
 
+    def test_another_text_has_another_digest(self, hooks: ChannelHooks, instance: Instance) -> None:
+        """By the digest, an edit finds out which parts have changed."""
+        one, other = (
+            [part.digest for part in hooks.chunk(instance, self._send(text), "as_asked")]
+            for text in ("hello", "other")
+        )
+        assert one != other, (
+            "the parts of two texts have the same digest, so an edit would change nothing: leave"
+            " `digest` out, and it is made of the payload"
+        )
+
+    def test_plain_text_shows_its_signs(self, hooks: ChannelHooks, instance: Instance) -> None:
+        """With `format="plain"`, signs of Markdown are text."""
+        plain, markdown = (
+            [part.payload for part in hooks.chunk(instance, send, "as_asked")]
+            for send in (
+                self._send("**contract**", format="plain"),
+                self._send("**contract**", format="markdown"),
+            )
+        )
+        signs = sum(text.count("*") for text in texts_in(plain))
+        assert signs == len("****") or plain != markdown, (
+            "a plain text is planned like Markdown, without its signs"
+        )
+
     @pytest.mark.parametrize("words", [10, 30_000])
     @pytest.mark.parametrize("mode", get_args(Mode))
     @pytest.mark.parametrize("format", get_args(Format)[:2])

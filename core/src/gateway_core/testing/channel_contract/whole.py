@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -21,6 +22,9 @@ ROOMS = ("contractroom", "7654321", "1100000000000000078")
 
 IDS = ("contractid", "7654322", "1700000000.765432", "1100000000000000079")
 """Ids of messages and threads, likewise."""
+
+ODD = "1100000000000000080/odd?word"
+"""A room, or a message's id, that is an address of its own unless it is quoted."""
 
 
 class WholeContract(Making):
@@ -75,9 +79,37 @@ class WholeContract(Making):
             await trial.make(attempt, "a deletion")
             trial.check_message(message_id, "delete", since=before)
 
+    async def test_what_stands_in_an_address_is_quoted(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """Rooms and ids come from other people: one with `/` or `?` is one word of the address."""
+        part = self._part(hooks, instance)
+        async with self._trying(hooks, instance) as trial:
+            await trial.make(self._attempt("send", part=part), "a message")
+            send = attrs.evolve(self._send("hello"), external_room_id=ODD)
+            if not hooks.validate(instance, send):
+                await self._check_quoted(trial, "send", "attempt.room", part=part, room=ODD)
+            for operation in ("edit", "delete"):
+                if operation in hooks.can and getattr(hooks.traits, operation):
+                    content = part if operation == "edit" else None
+                    await self._check_quoted(
+                        trial, operation, "attempt.message_id", part=content, message_id=ODD
+                    )
+
+    async def _check_quoted(self, trial: Trial, operation: str, field: str, **given: Any) -> None:
+        before = len(trial.wire.sent)
+        with suppress(Exception):  # the platform knows no such room or message
+            await trial.hooks.perform(
+                trial.instance, trial.session, attrs.evolve(self._attempt(operation), **given)
+            )
+        trial.check_quoted(ODD, f"`{field}`", operation, since=before)
+
     async def _sent(self, trial: Trial) -> str:
+        """The id of a second message, so that the first message's is another."""
         part = self._part(trial.hooks, trial.instance)
-        sent = await trial.make(self._attempt("send", part=part), "a message")
+        attempt = self._attempt("send", part=part)
+        await trial.make(attempt, "a message")
+        sent = await trial.make(attrs.evolve(attempt, key=f"{attempt.key[:-1]}1"), "a message")
         if not sent.message_id:
             pytest.skip("the channel's messages have no ids")
         return sent.message_id

@@ -49,6 +49,17 @@ class Wire:
         sent = bytes(self.sent[since:])
         return words.encode() in sent or words.encode() in unquote_to_bytes(sent)
 
+    def names(self, name: str, *, since: int) -> bool:
+        """Whether the name is in a request from this byte on, and is no part of a longer one."""
+        sent = bytes(self.sent[since:])
+        alone = re.compile(rb"(?<![\w.-])" + re.escape(name.encode()) + rb"(?![\w.-])")
+        return any(alone.search(each) is not None for each in (sent, unquote_to_bytes(sent)))
+
+    def addresses(self, *, since: int) -> list[str]:
+        """The addresses of the requests from this byte on, as they were sent."""
+        sent = bytes(self.sent[since:])
+        return [found.decode() for found in re.findall(rb"(?m)^[A-Z]+ (https?://\S+)$", sent)]
+
 
 class Unsupported(Exception):
     """The platform cannot do what was asked for, and the adapter says so."""
@@ -87,7 +98,7 @@ class Trial:
 
     def check_out(self, words: Sequence[str], where: str, hook: str, *, since: int = 0) -> None:
         """Fails unless all of the words are in requests."""
-        self._check_wire()
+        self.check_heard()
         for each in words:
             assert self.wire.says(each, since=since), (
                 f"{each!r} of {where} is in no request: pass on in `{hook}` all that it has, or"
@@ -96,14 +107,24 @@ class Trial:
 
     def check_message(self, message_id: str, hook: str, *, since: int) -> None:
         """Fails unless requests name the message; its id may be made of several, as `room:7`."""
-        self._check_wire()
+        self.check_heard()
         ids = re.findall(r"[\w.-]+", message_id)
-        assert all(self.wire.says(each, since=since) for each in ids), (
+        assert all(self.wire.names(each, since=since) for each in ids), (
             f"no request of `{hook}` names the message {message_id!r}: take `attempt.message_id`,"
             f" or say {hook}=False in `traits`"
         )
 
-    def _check_wire(self) -> None:
+    def check_quoted(self, value: str, where: str, hook: str, *, since: int) -> None:
+        """Fails if the value, which has a `/` and a `?`, is in a request's address as it is."""
+        self.check_heard()
+        broken = [each for each in self.wire.addresses(since=since) if value in each]
+        assert not broken, (
+            f"`{hook}` puts {where} into the address {broken[0]!r} as it is, where its `/` or `?`"
+            " calls another method of the platform: write quote(value, safe='')"
+        )
+
+    def check_heard(self) -> None:
+        """Skip the test if no request can be seen."""
         if not self.wire.requests:
             pytest.skip("nothing goes through gateway_core.http, so nobody sees what went out")
 
