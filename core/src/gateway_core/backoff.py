@@ -1,4 +1,8 @@
-"""Says how long to wait after repeated failures: core's only exponential backoff. Sans-I/O."""
+"""Says how long to wait after repeated failures: core's only exponential backoff. Sans-I/O.
+
+Its users have the numbers: `deliveries.retries` between attempts, `ratelimits.circuit` between
+probes, `engine.supervisor` between restarts.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,8 @@ class Backoff:
     jitter  the share of the wait that is random: 1 is full jitter, from zero to the ceiling
     """
 
-    base: float = attrs.field(default=0.5, validator=gt(0))
-    cap: float = attrs.field(default=60.0, validator=gt(0))
+    base: float = attrs.field(validator=gt(0))
+    cap: float = attrs.field(validator=gt(0))
     jitter: float = attrs.field(default=1.0, validator=[ge(0), le(1)])
     growth: float = attrs.field(default=2.0, validator=gt(1))
 

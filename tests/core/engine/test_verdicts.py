@@ -56,7 +56,7 @@ async def test_delays_have_full_jitter_from_the_generator_that_was_passed_in(say
         runs.append(gaps(channel.times))
     assert runs[0] == pytest.approx(runs[1])
     assert runs[0] != pytest.approx(runs[2])
-    backoff = Backoff()
+    backoff = RetrySettings().backoff
     for run in runs:
         assert all(0 <= gap <= backoff.ceiling(n) + 1e-6 for n, gap in enumerate(run, 1))
 

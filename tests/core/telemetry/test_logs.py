@@ -451,9 +451,7 @@ async def test_a_probe_that_hangs_is_told(autojump_clock):
 
     dead = Verdict(error_class="fatal", reason="unauthorized", scope="instance")
     with told("hook_failed", "probe_failed") as events:
-        async with open_test_gateway(
-            Hanging(script=failing(dead)), attempt_timeout=4.0
-        ) as gateway:
+        async with open_test_gateway(Hanging(script=failing(dead)), attempt_timeout=4.0) as gateway:
             await gateway.enqueue("bot", "room", "hello")
             await trio.sleep(8)
     (event,) = events

@@ -1,4 +1,7 @@
-"""Defines what an error means: `Verdict` and the words that it is made of."""
+"""Defines what an error means: `Verdict` and the words that it is made of.
+
+What follows from a verdict is decided in `deliveries.retries`, and done by `engine.consequences`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The interface by which a process that delivers nothing reaches the owner of a shared outbox.
 
 The process hands over envelopes, asks questions, and learns what became of them. An outbox that can
-do this offers it by a method `handover` without arguments.
+do this offers it by a method `handover` without arguments. How an account goes to another process:
+`outboxes.spreading`.
 """
 
 from __future__ import annotations

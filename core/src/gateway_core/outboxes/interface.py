@@ -1,7 +1,8 @@
 """The interface of an outbox, which stores accepted envelopes until they end.
 
 It serves engines on other machines as well. An outbox never decides: it stores what is reported
-to it, in that order, and gives it back in the next process run.
+to it, in that order, and gives it back in the next process run. `testing.OutboxContract` and
+`testing.RecordsContract` are the tests that an engine must pass.
 """
 
 from __future__ import annotations

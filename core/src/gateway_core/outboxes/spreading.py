@@ -2,6 +2,7 @@
 
 Each account is owned by one process at a time. The outbox decides by which: as processes come and
 go, it offers an account to another process, and takes it from the process that owned it until then.
+`backlog.owning.moving` gives an account up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A class for each kind of platform limit, and the choice between them. Sans-I/O.
 
-A token comes back some time after the answer of the attempt that took it.
+A token comes back some time after the answer of the attempt that took it. Whose limit it is, for
+example the room's: `contract.hookspecs.Limit.of`.
 """
 
 # ruff: noqa: D102 - overrides do what `bucket.Bucket` says

@@ -28,7 +28,7 @@ def log_event(event: Event, **fields: Any) -> None:
 
 
 def is_told(times: int) -> bool:
-    """Whether this time of something that keeps happening is logged: the 1st, 10th, 100th …"""
+    """Whether something is logged that happened so often: the 1st, 10th, 100th time and so on."""
     return str(times).strip("0") == "1"
 
 

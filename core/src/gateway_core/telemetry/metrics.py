@@ -1,7 +1,8 @@
 """Declares every metric: its name, unit, kind, attributes and meaning. Sans-I/O.
 
 The number of label sets is bounded: labels are partitions, instances, and core's own words. None of
-them is a room id.
+them is a room id. Their values are read from snapshots by `monitoring.snapshots`, or collected in
+`monitoring.histograms`.
 """
 
 from __future__ import annotations
