@@ -61,6 +61,29 @@ def test_what_is_seen(source, text):
 
 
 @pytest.mark.parametrize(
+    "source",
+    [
+        "[a](http://b.c/_d_/e)",
+        "[a](\n http://b.c/_d_/e)",
+        "[a](<http://b.c/_d_/e>)",
+        "[a]: http://b.c/_d_/e\n\n[a]",
+    ],
+)
+def test_a_link_has_its_address_with_all_signs(source):
+    (link,) = parse(source).spans
+    assert "http://b.c/_d_/e" == link.value
+
+
+@pytest.mark.parametrize(
+    "fence", ["```http://a.b/_c_/d\nhttp://a.b/_c_/d\n```", "    http://a.b/_c_/d"]
+)
+def test_code_has_its_addresses_with_all_signs(fence):
+    document = parse(fence)
+    assert "http://a.b/_c_/d" == document.text
+    assert document.blocks[0].language in ("", "http://a.b/_c_/d")
+
+
+@pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("**a *b* c**", [("bold", "a b c"), ("italic", "b")]),
@@ -73,7 +96,24 @@ def test_what_is_seen(source, text):
         ("> > a", [("quote", "a")]),
         ("see http://a.b/c_d(e)f, ok", [("link", "http://a.b/c_d(e)f")]),
         ("`http://a.b` <http://c.d>", [("code", "http://a.b"), ("link", "http://c.d")]),
-        ("http://a.b/*c*", [("italic", "c")]),
+        ("http://a.b/*c*", [("link", "http://a.b/*c")]),
+        ("http://a.b/__init__.py", [("link", "http://a.b/__init__.py")]),
+        (
+            "http://a.b/*.py or http://a.b/*.c",
+            [("link", "http://a.b/*.py"), ("link", "http://a.b/*.c")],
+        ),
+        ("http://a.b/~~c~~/d ~~e~~", [("link", "http://a.b/~~c~~/d"), ("strike", "e")]),
+        (
+            "**http://a.b/_c_/d**: _e_",
+            [("bold", "http://a.b/_c_/d"), ("link", "http://a.b/_c_/d"), ("italic", "e")],
+        ),
+        ("**http://a.b/c**和", [("bold", "http://a.b/c")]),
+        ("[http://a.b/_c_/d](http://e.f/_g_/h)", [("link", "http://a.b/_c_/d")]),
+        (
+            "<http://a.b/_c_/d> `http://a.b/_c_/d`",
+            [("link", "http://a.b/_c_/d"), ("code", "http://a.b/_c_/d")],
+        ),
+        ("http://a.b/_c_/d \x01", [("italic", "c")]),
         ("[a](http://b.c/ü d)", [("link", "http://b.c/ü")]),
         ("[a](javascript:x)", []),
     ],

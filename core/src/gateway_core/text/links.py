@@ -19,6 +19,14 @@ _WEB: Final = re.compile(
 other link (tdlib, LinkManager::check_link), such as `http://localhost`."""
 _SCHEME: Final = re.compile(r"https?\Z", re.IGNORECASE)
 _BARE: Final = re.compile(r"https?://(?:\([^\s<>()]*+\)|[^\s<>()]++)*+", re.IGNORECASE)
+_SIGN: Final = r"[^\s<>()\[\]|`\\\x00-\x20\x7f-\U0010ffff]"
+_WRITTEN: Final = re.compile(rf"https?://(?:\({_SIGN}*+\)|{_SIGN}++)*+", re.ASCII | re.IGNORECASE)
+"""An address as it is written in Markdown: ASCII, up to a bracket, a bar, code or a backslash."""
+_TARGET: Final = re.compile(r"(?:<|\]\(\s*|\]:\s*)\Z")
+"""What stands before an address that is a link's target or in angle brackets."""
+_NEAR: Final = 16
+"""Characters before an address in which that is looked for."""
+_RUN: Final = re.compile(r"(?:\*+|_+|~+)\Z")
 _TRAILING: Final = ".,:;!?\"'`*_~|\\[]"
 _UNSAFE: Final = re.compile(r"[\x00-\x20<>\"|\\^`{}\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -34,6 +42,28 @@ def bare_addresses(text: str) -> Iterator[tuple[int, int]]:
             if len(address) <= LONGEST and web_address(address) == address:
                 yield found.start(), found.start() + len(address)
         mark = text.find("://", found.end() if found else mark + 3)
+
+
+def written_addresses(source: str) -> Iterator[tuple[int, int]]:
+    """The bare addresses in a Markdown text that have signs of markup in them.
+
+    An address that stands in such signs, as in `**https://example.org**`, ends before them.
+    """
+    mark = source.find("://")
+    while mark >= 0:
+        scheme = _SCHEME.search(source, max(mark - 5, 0), mark)
+        found = _WRITTEN.match(source, scheme.start()) if scheme else None
+        if found:
+            start = found.start()
+            before = source[max(start - _NEAR, 0) : start]
+            address = found.group()
+            if around := _RUN.search(before):
+                address = address.partition(around.group())[0]
+            address = address.rstrip(_TRAILING)
+            signs = not {"*", "_", "~"}.isdisjoint(address)
+            if signs and not _TARGET.search(before) and _WEB.match(address):
+                yield start, start + len(address)
+        mark = source.find("://", found.end() if found else mark + 3)
 
 
 def web_address(destination: str) -> str:

@@ -32,7 +32,17 @@ NESTED = st.builds(
     st.sampled_from(["**a {} z**", "*a {} z*", "[a {} z](http://b.c/d)"]),
     st.sampled_from(["`x y`", "~~gone~~"]),
 )
-ODD = st.sampled_from(["<http://a.b/c>", "a &amp; b", "\\*", "x_y_z", "x"])
+ODD = st.sampled_from(
+    [
+        "<http://a.b/c>",
+        "http://a.b/__init__.py",
+        "http://a.b/_c_/d",
+        "a &amp; b",
+        "\\*",
+        "x_y_z",
+        "x",
+    ]
+)
 INLINE = st.one_of(STYLED, NESTED, ODD)
 LINE = st.builds(lambda first, rest: " ".join([first, *rest]), PLAIN, st.lists(INLINE, max_size=4))
 ITEMS = st.lists(LINE, min_size=1, max_size=3)
