@@ -9,7 +9,13 @@ import pytest
 import trio
 
 from gateway_core import Disposition, GatewayClosed, KeyRef, Limit, PartitionFailed, Send
-from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway, run_seeded
+from gateway_core.testing import (
+    FakeChannel,
+    MemoryOutbox,
+    open_test_gateway,
+    run_seeded,
+    virtual_wall,
+)
 
 
 async def test_a_value_is_returned_through_the_block(autojump_clock):
@@ -57,6 +63,19 @@ async def test_a_group_of_one_stays_a_group(autojump_clock):
         async with open_test_gateway():
             raise group
     assert group is caught.value
+
+
+async def test_a_message_of_a_later_hour_does_not_hold_the_end(autojump_clock):
+    """Without an outbox on disk it is lost with the process, however long the drain waits."""
+    channel, due = FakeChannel(latency=2), virtual_wall() + 3600
+    async with open_test_gateway(channel, drain_timeout=30) as gateway:
+        await gateway.enqueue("bot", "r", "now")
+        soon = await gateway.enqueue("bot", "r", "soon", not_before=virtual_wall() + 10)
+        later = await gateway.enqueue("bot", "r", "later", not_before=due)
+    assert 12 == pytest.approx(trio.current_time())
+    assert ["now", "soon"] == channel.texts("r")
+    assert (await soon.receipt()).delivered
+    assert Disposition.CANCELLED == (await later.receipt()).disposition
 
 
 async def test_the_applications_error_outlives_the_loss_of_patience(say, autojump_clock):

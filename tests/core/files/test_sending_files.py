@@ -1,6 +1,7 @@
 """Files go with a message, are read as it is accepted, and stay until it has ended."""
 
 import os
+from fractions import Fraction
 from io import FileIO
 
 import attrs
@@ -316,6 +317,8 @@ async def test_what_a_kill_left_is_sent_with_its_bytes(autojump_clock):
         (File(b"x", name="x", spoiler="no"), "files.0.spoiler: must be true or false"),
         (File("https://"), "a URL without a host"),
         (File("https://a/b c"), "must be written as %XX"),
+        (File("ftp://a.b/c.png"), "has a URL that begins neither with https:// nor with http://"),
+        (Fraction(1), "files.0: must be a File, not fractions.Fraction"),
         (File(3), "must be a path, bytes or a URL, not int"),
         ("cat.png", "files.0: must be a File, not str"),
     ],

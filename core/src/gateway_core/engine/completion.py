@@ -208,10 +208,10 @@ class Completion:
             self._shard.observer.stored(delivery, account, self._shard.index)
             delivery.store()
 
-    def end_delayed(self) -> None:
-        """The gateway closes: give up the deliveries that policies delay."""
+    def end_delayed(self, until: float) -> None:
+        """The gateway closes: give up what policies delay, or what is due after that POSIX time."""
         for delivery in reversed(list(self._deliveries.values())):
-            if delivery.parked and delivery.delayed:
+            if delivery.parked and (delivery.delayed or (delivery.due or 0.0) > until):
                 self.give_up(delivery, "the gateway closed")
 
     def abandon(self) -> None:

@@ -95,10 +95,13 @@ async def end_with_lease(partitions: Sequence[Partition], tenure: Callable[[], T
 
 
 async def drain(partitions: Sequence[Partition], grace: float) -> None:
-    """Let all envelopes in memory end, within `grace` seconds; delayed ones end at once."""
+    """Let all envelopes in memory end, within `grace` seconds.
+
+    Those that policies delay, and those that are due later than that, end at once.
+    """
     drained = trio.Event()
     for partition in partitions:
-        partition.completion.end_delayed()
+        partition.completion.end_delayed(partition.clock.wall() + grace)
 
     def look() -> None:
         if not any(partition.deliveries for partition in partitions):

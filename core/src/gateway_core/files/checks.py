@@ -25,6 +25,7 @@ LONGEST_URL = 2048
 """Characters."""
 LONGEST_ALT = 4096
 """Characters; channels may allow fewer."""
+_OTHER_URL = re.compile(r"[A-Za-z][\w.+-]*://", re.ASCII)
 _NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Slashes, control characters, ends of lines, and characters that turn the direction of writing, by
 which programs pose as pictures. Spaces of all widths and joined emoji are allowed, since real file
@@ -77,7 +78,9 @@ def _is_plain_source(file: File) -> bool:
 def file_problems(place: str, file: object) -> Iterator[Problem]:
     """Every mistake in a file of an envelope, each with its place."""
     if not isinstance(file, File):
-        yield Problem(place, f"must be a File, not {type(file).__name__}")
+        kind, module = type(file).__qualname__, type(file).__module__
+        of_python = module == "builtins"
+        yield Problem(place, f"must be a File, not {kind if of_python else f'{module}.{kind}'}")
         return
     yield from _source(place, file)
     yield from _name(f"{place}.name", file.name)
@@ -134,8 +137,11 @@ def _source_fault(source: object) -> str | None:
     """What is wrong with a path or a URL; None: nothing."""
     if not isinstance(source, str | os.PathLike):
         return f"must be a path, bytes or a URL, not {type(source).__name__}"
-    if isinstance(source, str) and source.startswith(URLS):
-        return _url_fault(source)
+    if isinstance(source, str):
+        if source.startswith(URLS):
+            return _url_fault(source)
+        if _OTHER_URL.match(source):
+            return "has a URL that begins neither with https:// nor with http://"
     try:
         text: object = os.fspath(source)
     except Exception as error:  # noqa: BLE001 - a class of the application's own
