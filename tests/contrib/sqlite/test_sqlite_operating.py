@@ -2,7 +2,9 @@
 
 import json
 import math
+from contextlib import closing
 
+import apsw
 import pytest
 import trio
 
@@ -205,6 +207,35 @@ async def test_an_operator_discards_what_waits_and_what_failed(config, often, ga
         assert (0, "") == (code, out)
         code, out, _ = await gateway_command("list", "--waiting", *option)
         assert [first.id] == [line.split()[0] for line in out.splitlines()]
+
+
+async def test_an_operator_sees_and_discards_what_cannot_be_read(config, often, gateway_command):
+    """The row of one envelope is damaged; the others are listed, and sent."""
+    option, path = ("--config", str(config)), config.parent / "outbox.db"
+    outbox = SqliteOutbox(path, wall_clock=virtual_wall)
+    async with open_test_gateway(FakeChannel(), outbox=outbox, drain_timeout=0) as gateway:
+        gateway.suspend("bot")
+        names = [(await gateway.enqueue("bot", f"room{n}", "text", ttl=1e6)).id for n in range(3)]
+    with closing(apsw.Connection(str(path))) as database:
+        sql = "UPDATE envelopes SET entry = CAST(? AS TEXT) WHERE id = ?"
+        database.execute(sql, (b"[\xff\x80]", names[1]))
+    code, out, _ = await gateway_command("list", "--waiting", *option)
+    assert (0, names) == (code, [line.split()[0] for line in out.splitlines()])
+    code, out, _ = await gateway_command("show", names[1], *option)
+    assert (0, None, ["entry"]) == (
+        code, json.loads(out)["envelope"], [*json.loads(out)["unreadable"]]
+    )  # fmt: skip
+    channel, outbox = FakeChannel(), SqliteOutbox(path, wall_clock=virtual_wall)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0) as gateway:
+        code, out, err = await gateway_command("discard", names[1], *option)
+        assert (0, f"{names[1]}: discarded\n", "") == (code, out, err)
+        gateway.resume("bot")
+        with trio.fail_after(20):
+            while len(channel.made) < 2:  # noqa: ASYNC110 - what is looked at has no event
+                await trio.sleep(0.01)
+    async with open_test_gateway(outbox=SqliteOutbox(path, wall_clock=virtual_wall)) as gateway:
+        assert 0 == gateway.statistics().stored
+    assert {"room0", "room2"} == {made.attempt.room for made in channel.made}
 
 
 async def test_an_operator_discards_by_filters(config, often, gateway_command):

@@ -163,6 +163,29 @@ async def test_probes_back_off_and_one_that_answers_closes_the_circuit(engine, s
     assert {Disposition.DELIVERED: 40} == gateway.statistics().dispositions
 
 
+async def test_probes_for_messages_in_doubt_are_at_most_15_seconds_apart(
+    engine, say, autojump_clock
+):
+    """Too few attempts fail for the circuit to open, and those that may have arrived wait."""
+    seen: list[float] = []
+
+    class Probed(FakeChannel):
+        @hookimpl
+        async def probe(self):
+            seen.append(trio.current_time())
+            if trio.current_time() < 200:
+                raise say.refused()
+
+    channel = Probed()
+    Platform(channel, 0.0, 200.0, say.unknown)
+    async with engine(channel, drain_timeout=HOUR) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message(f"room {n}"))
+    say.backs_off([b - a for a, b in pairwise(seen)], base=2.0, growth=2.0, cap=15)
+    assert 200 <= seen[-1] <= 215
+    assert {Disposition.DELIVERED: 3} == gateway.statistics().dispositions
+
+
 async def test_without_a_probe_hook_one_attempt_a_step_finds_out(engine, say, autojump_clock):
     channel = Unprobed()
     platform = Platform(channel, 0.0, 300.0, say.refused)

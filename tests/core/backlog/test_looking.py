@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from gateway_core import Limit, Send
+from gateway_core.authors import TransportError
 from gateway_core.backlog.looking import MOST
 from gateway_core.outboxes.records import Request
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
@@ -70,3 +71,25 @@ async def test_of_so_many_of_a_partition_those_accepted_first(outbox, autojump_c
     rooms = [("bot", f"{n}") for n in range(MOST + 3)]
     async with limited(outbox, rooms, partition_count=1) as names:
         assert names[:MOST] == list(await outbox.told())
+
+
+async def test_an_account_that_fails_too_seldom_for_an_outage_is_named(autojump_clock):
+    """Three rooms wait, so that no more attempts fail, and the probes fail as well."""
+
+    async def down(_):
+        raise TransportError("HTTP 500", dispatched="unknown")
+
+    channel, outbox = FakeChannel(script=down), AskedOutbox()
+    channel.probe_error = TransportError("HTTP 500", dispatched="no")
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0) as gateway:
+        for room in "abc":
+            await gateway.enqueue("bot", room, "text", ttl=3600)
+        await trio.sleep(60)
+        assert not gateway.statistics().instances[0].circuit_open
+        await outbox.told()
+        assert {"bot": "failing"} == outbox.answer["accounts"]
+        assert "HTTP 500" in outbox.answer["why"]["bot"]
+        channel.script = channel.probe_error = None
+        await trio.sleep(60)
+        await outbox.told()
+        assert ({"bot": ""}, {}) == (outbox.answer["accounts"], outbox.answer["why"])

@@ -66,7 +66,8 @@ async def test_behind_one_that_was_refused_all_of_its_room_wait_for_the_suspensi
     _, second = await leave(outbox, "first", "second")
     async with open_test_gateway(FakeChannel(script=refuse), outbox=outbox) as gateway:
         await trio.sleep(TTL + 5)
-        assert "while it waited (suspension)" in await words_of(gateway, second)
+        why = "suspension; the account's newest failure: unauthorized"
+        assert f"while it waited ({why})" in await words_of(gateway, second)
 
 
 async def test_what_had_no_slot_in_memory_expires_for_that(autojump_clock):

@@ -230,15 +230,22 @@ class Health:
         return "circuit" if self.open else ""
 
     @property
+    def is_failing(self) -> bool:
+        """Whether lanes wait until it works and a probe has failed, too few for an outage."""
+        return bool(self._in_doubt and self.probes and not self.trouble)
+
+    @property
     def why(self) -> Verdict | None:
-        """The verdict that explains the trouble; None: nothing is wrong."""
-        return self.suspended or self.refused or (self._failure if self.open else None)
+        """The verdict that explains why it is failing or in trouble; None: nothing is wrong."""
+        refusal = self.suspended or self.refused
+        return refusal or (self._failure if self.open or self.is_failing else None)
 
     def waited_for(self, cause: str) -> str:
-        """What an envelope with this cause waited for; an outage that opens no circuit is named."""
-        if self.trouble or self._failure is None:
-            return self.trouble or cause
-        return f"{cause}; the account's newest failure: {self._failure.reason}"
+        """What an envelope with this cause waited for, and the account's newest failure."""
+        waited, known = self.trouble or cause, self.suspended or self.refused or self._failure
+        if known is None or self.held:
+            return waited
+        return f"{waited}; the account's newest failure: {known.reason}"
 
     @property
     def needs_probe(self) -> bool:
@@ -259,8 +266,10 @@ class Health:
     @property
     def backoff(self) -> Backoff:
         """The wait until the next probe, or until the attempt that takes the place of a probe."""
-        if self.suspended is not None or not self._can_probe or self._only_doubts:
+        if self.suspended is not None or not self._can_probe:
             return self._settings.backoff
+        if self._only_doubts:
+            return self._settings.doubtful
         return self._settings.awaited if self.is_awaited else self._settings.outage
 
     def _probe_if_needed(self) -> None:

@@ -26,13 +26,16 @@ async def waits(
 ) -> str:
     """The answer to a `look` or an `accounts` request, as JSON.
 
-    accounts   each account's trouble; empty: none
+    accounts   each account's trouble, or `failing`; empty: none
     why        for each account in trouble, the reason and words of the refusal or newest failure
     envelopes  for a `look`: what each envelope of the request's instance and room waits for, by id
     """
     accounts = {name: account.health for name, account in registry.serving.items()}
     answer = {
-        "accounts": {name: health.trouble for name, health in accounts.items()},
+        "accounts": {
+            name: "failing" if health.is_failing else health.trouble
+            for name, health in accounts.items()
+        },
         "why": {
             name: f"{why.reason}: {why.raw}"
             for name, health in accounts.items()

@@ -41,6 +41,11 @@ class CircuitSettings(CheckedSettings):
         return Backoff(base=self.probe_base, cap=self.probe_cap, jitter=JITTER)
 
     @property
+    def doubtful(self) -> Backoff:
+        """The wait between probes while only messages wait whose repeat may make a copy."""
+        return attrs.evolve(self.backoff, cap=min(self.probe_cap, LONGEST_AWAITED))
+
+    @property
     def outage(self) -> Backoff:
         """The wait between probes in an outage: a small share of how long it has lasted."""
         return attrs.evolve(self.backoff, base=self.probe_base / 2, growth=GROWTH)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from gateway_contrib.durable.rows import ENTRY_COLUMNS, Row, decode, stream_of
 from gateway_contrib.durable.sealing.keyring import MARK, Keyring
 from gateway_contrib.durable.seals import Seals
@@ -72,7 +70,7 @@ def described(
         text = envelope.get("text")
         length = len(text) if isinstance(text, str) else None
         return priority or envelope.get("priority", "normal"), length
-    except (Invalid, msgspec.DecodeError, LookupError, AttributeError, TypeError):
+    except (Invalid, ValueError, LookupError, AttributeError, TypeError):
         return priority, None
 
 
@@ -83,5 +81,5 @@ def words_of(keyring: Seals, seq: int, raw: str, receipt: str | bytes) -> str:
     try:
         verdict = decode(keyring.open("receipt", seq, receipt))["verdict"] or {}
         return str(verdict.get("raw", ""))
-    except (Invalid, msgspec.DecodeError, LookupError, AttributeError, TypeError):
+    except (Invalid, ValueError, LookupError, AttributeError, TypeError):
         return ""

@@ -227,19 +227,28 @@ class Operator:
 
     @typed(UNREADABLE)
     def show(self, envelope_id: str) -> dict[str, Any] | None:
-        """All that is stored of an envelope: its content, its steps, its receipt."""
+        """All that is stored of an envelope: its content, its steps, its receipt.
+
+        A content or receipt that cannot be read is None, and `unreadable` has them with the reason.
+        """
         seq = seq_in(envelope_id)
-        sql = """SELECT room, entry, NULL FROM envelopes WHERE seq = ?1 AND id = ?2
-            UNION ALL SELECT room, entry, receipt FROM history WHERE seq = ?1 AND id = ?2"""
+        sql = """SELECT room, CAST(entry AS BLOB), NULL FROM envelopes WHERE seq = ?1 AND id = ?2
+            UNION ALL SELECT room, CAST(entry AS BLOB), CAST(receipt AS BLOB) FROM history
+            WHERE seq = ?1 AND id = ?2"""
         found = self._db.execute(sql, (seq, envelope_id)).get
         if found is None:
             return None
         room, *row = found
-        kinds = ("entry", "receipt")
-        entry, receipt = (
-            json.loads(self._keyring.open(kind, seq, text)) if text is not None else None
-            for kind, text in zip(kinds, row, strict=True)
-        )
+        read: list[Any] = []
+        broken = {}
+        for kind, text in zip(("entry", "receipt"), row, strict=True):
+            try:
+                opened = self._keyring.open(kind, seq, text) if text is not None else "null"
+                read.append(json.loads(opened))
+            except (Invalid, ValueError) as error:
+                read.append(None)
+                broken[kind] = str(error)
+        entry, receipt = read
         steps = self._db.execute(
             "SELECT serial, number, started, outcome, message_id FROM steps WHERE seq = ?", (seq,)
         )
@@ -251,6 +260,7 @@ class Operator:
             "parts": len(entry[1]) if entry is not None else None,
             "steps": [dict(zip(names, step, strict=True)) for step in steps],
             "receipt": receipt,
+            **({"unreadable": broken} if broken else {}),
         }
 
     def _asked_room(self, seq: int, room: str, entry: list[Any] | None) -> str | None:

@@ -181,13 +181,17 @@ class Desk:
         return stored_of(opened_entry(self._keyring, row), steps)
 
     def _discard(self, seq: int) -> tuple[str, list[Request]]:
-        """Forget the content of a failed envelope; the gateway ends unfinished ones."""
+        """Forget the content of a failed envelope, or an unfinished one that cannot be read.
+
+        The gateway ends the other unfinished ones.
+        """
         asked = "SELECT disposition FROM history WHERE seq = ?"
         ended = self._db.execute(asked, (seq,)).get
         if ended in SETTLED:
             return f"had ended already: {ended}", []
         self._db.execute("UPDATE history SET entry = NULL, shapes = NULL WHERE seq = ?", (seq,))
-        self._db.execute("DELETE FROM steps WHERE seq = ?", (seq,))
+        for table in ("steps",) if ended is not None else ("steps", "keys", "envelopes"):
+            self._db.execute(f"DELETE FROM {table} WHERE seq = ?", (seq,))  # noqa: S608 - constants
         return "discarded", []
 
     def erase(self, request: Request, seqs: Sequence[int], in_flight: int, wall: float) -> None:
