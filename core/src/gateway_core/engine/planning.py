@@ -41,7 +41,7 @@ from gateway_core.scheduling.rooms import Lane
 NO_TARGET = Verdict(
     error_class=ErrorClass.NON_RETRYABLE,
     reason=Reason.MESSAGE_GONE,
-    raw="the target message was deleted, never arrived, or is not known any more",
+    raw="the target message was deleted, never arrived, got no id, or is not known any more",
 )
 TOKEN_ENDED = Verdict(
     error_class=ErrorClass.NON_RETRYABLE,
