@@ -78,9 +78,9 @@ def _is_plain_source(file: File) -> bool:
 def file_problems(place: str, file: object) -> Iterator[Problem]:
     """Every mistake in a file of an envelope, each with its place."""
     if not isinstance(file, File):
-        kind, module = type(file).__qualname__, type(file).__module__
-        of_python = module == "builtins"
-        yield Problem(place, f"must be a File, not {kind if of_python else f'{module}.{kind}'}")
+        given, module = type(file).__qualname__, type(file).__module__
+        given = given if module == "builtins" else f"{module}.{given}"
+        yield Problem(place, f"must be a File, not {given}")
         return
     yield from _source(place, file)
     yield from _name(f"{place}.name", file.name)
