@@ -190,7 +190,8 @@ class Desk:
         if ended in SETTLED:
             return f"had ended already: {ended}", []
         self._db.execute("UPDATE history SET entry = NULL, shapes = NULL WHERE seq = ?", (seq,))
-        for table in ("steps",) if ended is not None else ("steps", "keys", "envelopes"):
+        unfinished = self._db.execute("SELECT 1 FROM envelopes WHERE seq = ?", (seq,)).get
+        for table in ("steps", "keys", "envelopes") if unfinished else ("steps",):
             self._db.execute(f"DELETE FROM {table} WHERE seq = ?", (seq,))  # noqa: S608 - constants
         return "discarded", []
 
