@@ -143,30 +143,18 @@ async def test_the_circuit_is_the_instances_alone(engine, say, autojump_clock):
         assert 30 == trio.current_time()
 
 
-async def test_probes_back_off_and_one_that_answers_closes_the_circuit(engine, say, autojump_clock):
-    seen: list[float] = []
-
-    class Probed(FakeChannel):
-        @hookimpl
-        async def probe(self):
-            seen.append(trio.current_time())
-            if trio.current_time() < 200:
-                raise say.refused()
-
-    channel = Probed()
-    Platform(channel, 0.0, 200.0, say.refused)
-    async with engine(channel, drain_timeout=HOUR) as gateway:
-        for n in range(40):
-            await gateway.submit(say.message(f"room {n}"))
-    say.backs_off([b - a for a, b in pairwise(seen)], base=0.5 * 1.08, growth=1.08, cap=15)
-    assert 200 <= seen[-1] <= 215
-    assert {Disposition.DELIVERED: 40} == gateway.statistics().dispositions
-
-
-async def test_probes_for_messages_in_doubt_are_at_most_15_seconds_apart(
-    engine, say, autojump_clock
+@pytest.mark.parametrize(
+    ("rooms", "error", "base", "growth"),
+    [
+        pytest.param(40, "refused", 0.5 * 1.08, 1.08, id="an outage"),
+        # Too few attempts fail for the circuit to open, and they may have arrived.
+        pytest.param(3, "unknown", 2.0, 2.0, id="doubts"),
+    ],
+)
+async def test_probes_back_off_and_one_that_answers_lets_all_go_on(
+    rooms, error, base, growth, engine, say, autojump_clock
 ):
-    """Too few attempts fail for the circuit to open, and those that may have arrived wait."""
+    """While messages wait, the probes are at most 15 seconds apart."""
     seen: list[float] = []
 
     class Probed(FakeChannel):
@@ -177,13 +165,13 @@ async def test_probes_for_messages_in_doubt_are_at_most_15_seconds_apart(
                 raise say.refused()
 
     channel = Probed()
-    Platform(channel, 0.0, 200.0, say.unknown)
+    Platform(channel, 0.0, 200.0, getattr(say, error))
     async with engine(channel, drain_timeout=HOUR) as gateway:
-        for n in range(3):
+        for n in range(rooms):
             await gateway.submit(say.message(f"room {n}"))
-    say.backs_off([b - a for a, b in pairwise(seen)], base=2.0, growth=2.0, cap=15)
+    say.backs_off([b - a for a, b in pairwise(seen)], base=base, growth=growth, cap=15)
     assert 200 <= seen[-1] <= 215
-    assert {Disposition.DELIVERED: 3} == gateway.statistics().dispositions
+    assert {Disposition.DELIVERED: rooms} == gateway.statistics().dispositions
 
 
 async def test_without_a_probe_hook_one_attempt_a_step_finds_out(engine, say, autojump_clock):

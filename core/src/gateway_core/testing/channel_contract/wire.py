@@ -52,7 +52,7 @@ class Wire:
     def names(self, name: str, *, since: int) -> bool:
         """Whether the name is in a request from this byte on, and is no part of a longer one."""
         sent = bytes(self.sent[since:])
-        alone = re.compile(rb"(?<![\w.-])" + re.escape(name.encode()) + rb"(?![\w.-])")
+        alone = re.compile(rb"(?<!\w)" + re.escape(name.encode()) + rb"(?!\w)")
         return any(alone.search(each) is not None for each in (sent, unquote_to_bytes(sent)))
 
     def addresses(self, *, since: int) -> list[str]:
