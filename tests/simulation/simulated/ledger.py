@@ -1476,6 +1476,7 @@ class Ledger:
                 entry = self._entry(kept.entry.envelope, None, 0)
                 entry.heard = False
                 entry.deadline = kept.at + kept.entry.deadline - kept.entry.accepted_at
+                entry.deadline += self.set_back - kept.set_back
                 if kept.entry.member is not None:  # that counts from its group's acceptance
                     entry.deadline = trio.current_time() + kept.entry.deadline - self.wall()
                 self._name(entry, name)
