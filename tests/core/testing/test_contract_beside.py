@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from urllib.parse import quote
 
 import attrs
@@ -21,12 +21,20 @@ from gateway_core.authors import (
     hookimpl,
     with_first_part,
 )
-from gateway_core.http import FormField, Multipart, RawBody, open_client
+from gateway_core.http import FormField, Multipart, RawBody, foreign_verdict, open_client
 from gateway_core.plugins.loader import bind
 from gateway_core.testing import ChannelContract, open_network
 from gateway_core.testing.channel_contract import ALONE
 
 URL = "https://platform.example"
+
+
+class Refused(Exception):
+    """The answer was no success."""
+
+    def __init__(self, response):
+        super().__init__(response.status)
+        self.response = response
 
 
 @attrs.frozen
@@ -107,7 +115,20 @@ class Wired:
             return Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED)
         if isinstance(error, NotImplementedError):
             return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED)
-        return None
+        if not isinstance(error, Refused):
+            return None
+        verdict, status = foreign_verdict(error.response), error.response.status
+        if (self.fault, status) in (("rejects outages", 502), ("rejects a 429", 429)):
+            return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.BAD_REQUEST)
+        if self.fault == "waits for milliseconds" and verdict.retry_after:
+            return attrs.evolve(verdict, retry_after=verdict.retry_after * 1000)
+        return verdict
+
+    async def asked(self, session, path, **body):
+        """Makes a request, and raises unless its answer is a success."""
+        response = await session.request("POST", path, **body)
+        if response.status >= 300:
+            raise Refused(response)
 
     @hookimpl
     async def send(self, session, attempt):
@@ -136,7 +157,8 @@ class Wired:
         ids = ids[:1] if self.fault == "one id for two" else ids
         body = await self.form(fields, files) if files else {"json": fields}
         path = f"/send/{attempt.room}" if self.fault == "quotes no room" else "/send"
-        await session.request("POST", path, **body)
+        with suppress(Refused) if self.fault == "swallows refusals" else nullcontext():
+            await self.asked(session, path, **body)
         return Answer(message_id=f"id/{self.sent}", files=ids)
 
     def place_of(self, attempt):
@@ -175,8 +197,10 @@ class Wired:
             body = {"json": {"text": fields["text"][:9]}}
         named = "" if self.fault == "edits another" else attempt.message_id
         named = "id/1" if self.fault == "edits the first" else named
+        named = f"id/{self.sent}" if self.fault == "edits the last" else named
         place = named if self.fault == "quotes no id" else quote(named, safe="")
-        await session.request("POST", f"/edit/{place}", **body)
+        with suppress(Refused) if self.fault == "swallows those of edits" else nullcontext():
+            await self.asked(session, f"/edit/{place}", **body)
         return Answer(message_id=attempt.message_id)
 
     @hookimpl
@@ -255,6 +279,9 @@ NEW_TEXT = "test_an_edit_goes_out_whole_and_names_its_message"
 GONE = "test_a_deletion_names_its_message"
 QUOTED = "test_what_stands_in_an_address_is_quoted"
 MARKED = "test_a_mark_goes_out"
+REFUSED = "test_a_refusal_is_no_delivery"
+OUTAGE = "test_an_outage_is_retried"
+PAUSED = "test_a_429_is_waited_for_as_long_as_it_says"
 FAULTS = {
     "another room": (PLACE, "'contractroom' of `attempt.room` is in no request: pass on in `send`"),
     "drops threads": (
@@ -275,6 +302,7 @@ FAULTS = {
         "no request of `edit` names the message 'id/2': take `attempt.mess",
     ),
     "edits the first": (NEW_TEXT, "no request of `edit` names the message 'id/2': take `attempt"),
+    "edits the last": (NEW_TEXT, "no request of `edit` names the message 'id/2': take `attempt"),
     "deletes another": (GONE, "no request of `delete` names the message 'id/2': take `attempt.m"),
     "deletes nothing": (
         GONE,
@@ -284,6 +312,14 @@ FAULTS = {
     "quotes no id": (QUOTED, "`edit` puts `attempt.message_id` into the address .* write quote"),
     "takes nothing back": (MARKED, "`call` makes no request for unreact: make it, or answer None"),
     "another emoji": (MARKED, "`call` makes the same request for 👍 and 🔥: take the emoji from"),
+    "swallows refusals": (REFUSED, r"`send` returns Answer\(message_id='id/2'.* for HTTP 400, and"),
+    "swallows those of edits": (REFUSED, "`edit` returns Answer.* raise an error for each"),
+    "rejects outages": (OUTAGE, r"HTTP 502 ends a message as non_retryable \(bad_request\): it is"),
+    "rejects a 429": (
+        PAUSED,
+        r"HTTP 429 is non_retryable \(bad_request\): it says that a limit is",
+    ),
+    "waits for milliseconds": (PAUSED, "`Retry-After: 7` gives `retry_after=7000.0`: it is in sec"),
     "drops files": (FILES, "never read: send what `attempt.files` has, or name no files in"),
     "drops the second file": (FILES, "of 'contract\"1.txt' were never read"),
     "reads and drops files": (FILES, "were read, and are not whole in any request"),
@@ -313,7 +349,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_the_contract_says_what_is_lost(fault, autojump_clock):
     test, words = FAULTS[fault]
-    told = pytest.RaisesExc((AssertionError, HookContractError), match=words)
+    told = pytest.RaisesExc((AssertionError, HookContractError, pytest.fail.Exception), match=words)
     with pytest.RaisesGroup(told, flatten_subgroups=True, allow_unwrapped=True):
         await outcome_of(fault, test)
 
@@ -330,8 +366,12 @@ IN_ORDER = [
 
 @pytest.mark.parametrize("fault", IN_ORDER)
 @pytest.mark.parametrize(
-    "test", [FILES, EDITED, LAST, SAID, OUT, FIELDS, PLACE, TEXT, NEW_TEXT, GONE, QUOTED, MARKED]
-)
+    "test",
+    [
+        FILES, EDITED, LAST, SAID, OUT, FIELDS, PLACE, TEXT, NEW_TEXT, GONE, QUOTED, MARKED,
+        REFUSED, OUTAGE, PAUSED,
+    ],
+)  # fmt: skip
 async def test_the_contract_has_nothing_against_it(fault, test, autojump_clock):
     """One that loses nothing, one that refuses what it cannot do, and one that is slow."""
     await outcome_of(fault, test)

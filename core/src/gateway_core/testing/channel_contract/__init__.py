@@ -26,6 +26,7 @@ from gateway_core.testing.channel_contract.making import ALONE
 from gateway_core.testing.channel_contract.marks import MarksContract
 from gateway_core.testing.channel_contract.polls import PollsContract
 from gateway_core.testing.channel_contract.pure import PureContract
+from gateway_core.testing.channel_contract.refusals import RefusalsContract
 from gateway_core.testing.channel_contract.whole import WholeContract
 
 
@@ -37,6 +38,7 @@ class ChannelContract(
     FilesContract,
     PollsContract,
     FieldsContract,
+    RefusalsContract,
 ):
     """Tests of what every adapter must do. Each test opens the platform anew and sends little.
 

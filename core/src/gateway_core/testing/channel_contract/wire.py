@@ -34,11 +34,14 @@ class Wire:
     requests  how many
     sent      the requests' methods, addresses and bodies, one after the other
     on_block  called before each block of a body
+    instead   the status, and the seconds of `Retry-After`, of a page that answers every request
+              instead of the platform; None: the platform answers
     """
 
     requests: int = 0
     sent: bytearray = attrs.field(factory=bytearray, repr=False)
     on_block: Callable[[], None] = lambda: None
+    instead: tuple[int, int] | None = None
 
     def has(self, words: str | bytes) -> bool:
         """Whether the words are in a request."""
@@ -157,6 +160,10 @@ def _listening(beneath: httpx2.AsyncBaseTransport, wire: Wire) -> httpx2.AsyncBa
             wire.requests += 1
             wire.sent += f"\n{request.method} {request.url}\n".encode()
             body: Any = request.stream
+            if wire.instead is not None:
+                async for _ in _blocks(body):
+                    pass
+                return _page(*wire.instead)
             heard = httpx2.Request(
                 request.method,
                 request.url,
@@ -168,6 +175,11 @@ def _listening(beneath: httpx2.AsyncBaseTransport, wire: Wire) -> httpx2.AsyncBa
 
         async def aclose(self) -> None:
             await beneath.aclose()
+
+    def _page(status: int, pause: int) -> httpx2.Response:
+        headers = {"content-type": "text/html", "retry-after": str(pause)}
+        page = f"<html><body>The proxy says {status}.</body></html>"
+        return httpx2.Response(status, headers=headers, content=page)
 
     async def _blocks(body: Any) -> AsyncIterator[bytes]:
         async for block in body:
