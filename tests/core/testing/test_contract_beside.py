@@ -155,11 +155,20 @@ class Wired:
             files = files[:1]
         ids = tuple(f"file-{number}" for number in range(len(files)))
         ids = ids[:1] if self.fault == "one id for two" else ids
-        body = await self.form(fields, files) if files else {"json": fields}
+        body = await self.body_of(session, fields, files, ids)
         path = f"/send/{attempt.room}" if self.fault == "quotes no room" else "/send"
         with suppress(Refused) if self.fault == "swallows refusals" else nullcontext():
             await self.asked(session, path, **body)
         return Answer(message_id=f"id/{self.sent}", files=ids)
+
+    async def body_of(self, session, fields, files, ids):
+        """The message's body; its files are in it, or are uploaded before it."""
+        if self.fault in ("uploads apart", "attaches no files"):
+            for name, upload in zip(ids, files, strict=True):
+                form = Multipart([FormField(name, upload, filename=upload.file.name)])
+                await self.asked(session, "/upload", body=form)
+            return {"json": fields if self.fault == "attaches no files" else {**fields, "ids": ids}}
+        return await self.form(fields, files) if files else {"json": fields}
 
     def place_of(self, attempt):
         place = {"to": attempt.room, "in": attempt.thread, "re": attempt.reply}
@@ -323,6 +332,7 @@ FAULTS = {
     "drops files": (FILES, "never read: send what `attempt.files` has, or name no files in"),
     "drops the second file": (FILES, "of 'contract\"1.txt' were never read"),
     "reads and drops files": (FILES, "were read, and are not whole in any request"),
+    "attaches no files": (FILES, "was uploaded as 'file-0', and no request after the upload names"),
     "holds files": (FILES, "were in memory before they went out: give `gateway_core.http` the"),
     "writes headers": (FILES, "where the name's quote ends it: leave it to `Multipart`"),
     "a file with two parts": (FILES, "each of the 2 files in one part, not `Part.files` .0, 1, 0"),
@@ -359,6 +369,7 @@ IN_ORDER = [
     "needs a text",
     "asks for a pause",
     "keeps its files",
+    "uploads apart",
     "refuses replies",
     "knows its rooms",
 ]

@@ -163,7 +163,7 @@ async def _send_files(
     before = len(trial.wire.sent)
     trial.wire.on_block = look
     uploads = tuple(Upload(file=file, open=source.open) for file, source in files.values())
-    await trial.make(attrs.evolve(attempt, files=uploads), "a file")
+    answer = await trial.make(attrs.evolve(attempt, files=uploads), "a file")
     for file, source in files.values():
         _check_file(file, source, trial.wire)
     assert ahead <= AHEAD, (
@@ -173,6 +173,19 @@ async def _send_files(
     assert trial.hooks.failures == {}, (
         "`Answer.files` cannot be used, and the log says why: give an id for each file, in their"
         " order, or none"
+    )
+    for (file, source), file_id in zip(files.values(), answer.files or (), strict=False):
+        _check_attached(file, source, file_id, trial.wire)
+
+
+def _check_attached(file: File, source: _Source, file_id: str | None, wire: Wire) -> None:
+    """A file that was uploaded in a request before the message's is named in one after it."""
+    end = wire.sent.rfind(source.content[-PIECE:])
+    if file_id is None or end < 0 or not wire.addresses(since=end):
+        return
+    assert wire.says(file_id, since=end), (
+        f"{file.name!r} was uploaded as {file_id!r}, and no request after the upload names this"
+        " id: the message has to, or it arrives without its file"
     )
 
 
