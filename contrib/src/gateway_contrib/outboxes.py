@@ -7,6 +7,7 @@ in the query: `sqlite:///var/lib/app/outbox.db?owner_wait=60&synchronous=NORMAL`
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
         faults.append(f"slots {fault_of}")
     faults += [f"{problem.place} {problem.text}" for problem in problems]
     if faults:
-        raise ConfigError([Problem("outbox", f"{url!r}: {fault}") for fault in faults])
+        shown = re.sub(r"//[^/]*@", "//***@", url)  # somebody's password, in a URL of a file
+        raise ConfigError([Problem("outbox", f"{shown!r}: {fault}") for fault in faults])
     try:
         return SqliteOutbox(path, SqliteSettings(**options), keys=keys)
     except ModuleNotFoundError as error:

@@ -40,6 +40,9 @@ WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
 
 _DURATION = number(least=SHORTEST)
 
+ENCODED = "in a user or a password, write / ? # [ ] @ as %2F %3F %23 %5B %5D %40"
+"""What to do about a URL that a character of its password breaks. It shows none of the URL."""
+
 MOST_PARTITIONS = 1_000
 """Each partition has tasks of its own; more than some dozens of partitions bring no speed."""
 
@@ -74,11 +77,21 @@ def _keys(_: object, __: object, value: object) -> None:
         raise ValueError("'keys' must be a list of secrets")  # without the value: it may be secret
 
 
+def _is_url(_: object, __: object, value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"'url' must be a text, not {shown(value)}")  # noqa: TRY004 - one kind for all
+    try:
+        urlsplit(value)
+    except ValueError:  # its text may quote a password
+        raise ValueError(f"'url' must be a URL: {ENCODED}") from None
+
+
 def _without_password(url: object) -> str:
     """The repr of the URL without its password; the plain repr of any other value."""
     if not isinstance(url, str):
         return repr(url)
-    return repr(re.sub(r"(://[^/@]*?:)[^/]*@", r"\1***@", url, count=1))
+    shown = re.sub(r"(://[^/@:]*:).*@", r"\1***@", url, count=1)
+    return repr(re.sub(r"(password=)[^&\s]*", r"\1***", shown, flags=re.IGNORECASE))
 
 
 @attrs.frozen(kw_only=True)
@@ -89,7 +102,7 @@ class OutboxSettings(CheckedSettings):
     keys  the first key seals, every key opens; without keys, texts are stored as they are
     """
 
-    url: str = attrs.field(validator=instance(str), repr=_without_password)
+    url: str = attrs.field(validator=_is_url, repr=_without_password)
     keys: tuple[Secret, ...] = attrs.field(default=(), converter=_listed, validator=_keys)
 
 

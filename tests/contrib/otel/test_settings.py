@@ -26,3 +26,18 @@ def test_every_mistake_is_told_by_its_place():
         "telemetry.export.prometheus: must be host:port, a port from 0 to 65535, not 'nonsense'",
         "telemetry.export.queue: must be a whole number of at least 1, not 0",
     ] == sorted(map(str, caught.value.problems))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://a:secret@[::1", "must be an http or https URL"),
+        ("http://a:secret@h:99999", "must be an http or https URL"),
+        ("http://h:4318?key=secret", "must have no query and no fragment"),
+        ("file:///x?secret", "must have no query and no fragment"),
+    ],
+)
+def test_a_collector_s_password_is_not_shown(url, words):
+    with pytest.raises(ConfigError, match=f"telemetry.export.otlp: {words}") as caught:
+        settings_of({"otlp": url})
+    assert "secret" not in str(caught.value)

@@ -48,6 +48,9 @@ def test_what_is_the_driver_s_comes_to_it_as_it_was_written():
         ("postgresql://a:secret@h/", "names no database"),
         ("postgresql://", "names no database"),
         ("postgresql://?host=/run/postgresql", "names no database"),
+        ("postgresql://a:b?secret@h/d", r"parameter: .*: write / \? # in a password as %2F %3F"),
+        ("postgresql:/a:secret@h/d", "must have two slashes: postgresql://user@host/database"),
+        ("postgresql://a:b/secret@h/d", "must have a port from 1 to 65535"),
     ],
 )
 def test_what_is_wrong_is_said_without_the_password(url, words):
@@ -79,11 +82,23 @@ def test_each_host_is_named_with_its_port(url, place):
     assert place == str(outbox_at(url).place)
 
 
-def test_a_configuration_shows_no_password():
-    config = parse_config({"outbox": "postgresql://a:secret@h/d", "instances": {}})
-    for shown in (config, config.outbox, OutboxSettings(url="postgresql://a:secret@h/d")):
-        assert "secret" not in repr(shown)
-        assert "postgresql://a:***@h/d" in repr(shown)
+@pytest.mark.parametrize(
+    ("password", "query"),
+    [("secret", ""), ("se/secret", ""), ("se?secret", ""), ("x", "?password=secret")],
+)
+def test_a_configuration_shows_no_password(password, query):
+    url = f"postgresql://a:{password}@h/d{query}"
+    assert "secret" not in repr(OutboxSettings(url=url))
+    assert "postgresql://a:***@h/d" in repr(OutboxSettings(url=url))
+
+
+@pytest.mark.parametrize("url", ["postgresql://a:secret@[h/d", "postgresql://a:[secret]@h/d"])
+def test_what_is_no_url_is_said_with_its_place_and_the_other_mistakes(url):
+    with pytest.raises(ConfigError) as told:
+        parse_config({"outbox": url, "instances": {}, "partition_count": 0})
+    assert ["outbox.url", "partition_count"] == [each.place for each in told.value.problems]
+    assert "must be a URL: in a user or a password, write / ? # [ ] @ as %2F" in str(told.value)
+    assert "secret" not in str(told.value)
 
 
 WITHOUT = """

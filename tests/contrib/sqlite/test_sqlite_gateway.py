@@ -92,6 +92,8 @@ def test_a_path_begins_with_one_slash_in_messages(slashes):
     [
         ("other://x", "no plugin opens outboxes of scheme 'other'"),
         ("outbox.db", "'outbox.db' is not a URL, such as sqlite:///path/to/file"),
+        ("host=h password=secret", "the value is not a URL, such as sqlite:///path/to/file"),
+        ("sqlite://a:secret@h/x.db", r"'sqlite://\*\*\*@h/x.db': names no file"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:relative", "names no file"),
@@ -112,8 +114,9 @@ async def test_a_wrong_url_is_a_mistake_of_the_configuration(url, words):
     with pytest.raises(ConfigError, match=words):
         async with open_gateway(GatewayConfig(outbox=url)):
             pass
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=words) as told:
         parse_config({"outbox": url})
+    assert "secret" not in str(told.value)
 
 
 async def test_a_second_owner_is_refused_and_told_who_has_it(path):

@@ -67,7 +67,15 @@ def _is_collector(value: object) -> bool:
 
 
 _AT = must_be("host:port, a port from 0 to 65535", _is_address)
-_COLLECTOR = must_be("an http or https URL, its port from 1 to 65535", _is_collector)
+_URL_OF_COLLECTOR = must_be("an http or https URL, its port from 1 to 65535", _is_collector)
+
+
+def _collector(settings: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, str) and ("?" in value or "#" in value):  # paths are added to its end
+        raise ValueError(f"'{attribute.name}' must have no query and no fragment")
+    if isinstance(value, str) and "@" in value and not _is_collector(value):
+        raise ValueError(f"'{attribute.name}' must be an http or https URL")  # without its password
+    _URL_OF_COLLECTOR(settings, attribute, value)
 
 
 def _batch(queue: object) -> int:
@@ -96,7 +104,7 @@ class OtelSettings(CheckedSettings):
                 to stop
     """
 
-    otlp: str | None = attrs.field(default=None, validator=optional(_COLLECTOR))
+    otlp: str | None = attrs.field(default=None, validator=optional(_collector))
     prometheus: str | None = attrs.field(default=None, validator=optional(_AT))
     service: str = attrs.field(default="gateway", validator=text)
     resource: Mapping[str, Any] = attrs.field(factory=dict, validator=_ATTRIBUTES)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import conninfo
@@ -55,19 +56,9 @@ def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
     theirs = urlunsplit(parts._replace(query=urlencode(rest, quote_via=quote)))
     if not theirs.startswith(f"{parts.scheme}://"):  # without a host they are left out
         theirs = theirs.replace(":", "://", 1)
-    try:
-        known = conninfo.conninfo_to_dict(theirs)
-    except psycopg.ProgrammingError as error:
-        faults.append(_redacted(" ".join(str(error).split()), parts.password))
-    else:
-        ports = str(known.get("port") or "").split(",")
-        hosts = str(known.get("host") or "").split(",")
-        if not all(port == "" or _is_port(port) for port in ports):
-            faults.append("must have a port from 1 to 65535")
-        if any("@" in host[1:] for host in hosts if not host.startswith("/")):
-            faults.append("has more than one @: write one in a password as %40")
-        if not known.get("dbname"):
-            faults.append("names no database: postgresql://user@host/database")
+    if not url[len(parts.scheme) :].startswith("://"):
+        faults.append("must have two slashes: postgresql://user@host/database")
+    faults += _faults_in(theirs, parts)
     if faults:
         raise ConfigError([Problem("outbox", f"{parts.scheme}: {fault}") for fault in faults])
     try:
@@ -80,12 +71,33 @@ def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
         raise ConfigError([Problem(f"outbox.{place}", text)]) from None
 
 
+def _faults_in(theirs: str, parts: SplitResult) -> Iterator[str]:
+    """What is wrong with the driver's URL."""
+    try:
+        known = conninfo.conninfo_to_dict(theirs)
+    except psycopg.ProgrammingError as error:
+        yield _redacted(" ".join(str(error).split()), parts)
+        return
+    ports = str(known.get("port") or "").split(",")
+    hosts = str(known.get("host") or "").split(",")
+    if not all(port == "" or _is_port(port) for port in ports):
+        yield "must have a port from 1 to 65535"
+    if any("@" in host[1:] for host in hosts if not host.startswith("/")):
+        yield "has more than one @: write one in a password as %40"
+    if not known.get("dbname"):
+        yield "names no database: postgresql://user@host/database"
+
+
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= _MOST_PORTS
 
 
-def _redacted(text: str, secret: str | None) -> str:
-    return text.replace(secret, "***") if secret else text
+def _redacted(text: str, parts: SplitResult) -> str:
+    """The driver's words without a password, which may stand after a `?`, `#` or `/` of its own."""
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        text = re.sub(r'"[^"]*"', '"***"', text)
+        return f"{text}: write / ? # in a password as %2F %3F %23"
+    return text.replace(parts.password, "***") if parts.password else text
 
 
 def _options(query: str) -> tuple[dict[str, Any], list[tuple[str, str]], list[str]]:

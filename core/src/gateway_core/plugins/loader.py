@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import EntryPoint, entry_points
@@ -239,7 +240,9 @@ def outbox_at(
     if outbox is None:
         scheme, is_url, _ = url.partition(":")
         text = f"no plugin opens outboxes of scheme {scheme!r}"
-        text = text if is_url else f"{url!r} is not a URL, such as sqlite:///path/to/file"
+        if not is_url:  # it may hold a password, unless it looks like a path
+            named = repr(url) if re.fullmatch(r"[\w./~-]+", url) else "the value"
+            text = f"{named} is not a URL, such as sqlite:///path/to/file"
         text += "; sqlite is in gateway-contrib[sqlite]"
         raise ConfigError([Problem("outbox", text + left_out(allowed))])
     if keys and not getattr(outbox, "sealed", False):
