@@ -184,7 +184,7 @@ class Answer:
                 an id, its receipt has a ref
     buckets     what the platform said about its buckets
     result      the platform's answer to a `Call`, as plain JSON: at most 32 levels, 100,000 values
-                and 4,194,304 characters; it is copied
+                and 4,194,304 characters; it is copied. Any other result is logged and left out
     more        ids of further messages that the same request made: the rest of an album, where each
                 file is a message; `message_id` is the first file's
     files       the platform's ids of the attempt's files, one for each, in their order. Empty, or

@@ -376,15 +376,12 @@ class ChannelHooks(GuardedHooks):
             raise self._wrong(operation, fault, answer)
         self._check_each(operation, BucketReport, answer.buckets)
         answer, faults = usable.usable_answer(answer, files)
-        for fault in faults:
+        answer, unread = usable.own_result(answer)
+        for fault in [*faults, *unread]:
             self._note(operation, self.adapter, f"answered with an unusable value: {fault}")
         if self.share is not WHOLE and answer.buckets:
             answer = attrs.evolve(answer, buckets=self._shared(answer.buckets))
-        try:
-            return usable.own_result(answer)
-        except ValueError as error:
-            expected = f"Answer whose result is plain JSON: {error}"
-            raise self._wrong(operation, expected, answer) from error
+        return answer
 
     def _shared(self, reports: Sequence[BucketReport]) -> tuple[BucketReport, ...]:
         return tuple(shared_report(report, self.share) for report in reports)

@@ -114,16 +114,19 @@ def answer_fault(answer: Answer) -> str | None:
     return None if isinstance(reports, Sequence) else "Answer whose buckets are a sequence"
 
 
-def own_result(answer: Answer) -> Answer:
-    """The answer with copies of its result and its `extra`.
+def own_result(answer: Answer) -> tuple[Answer, list[str]]:
+    """The answer with copies of its result and its `extra`, and what is wrong with the result.
 
-    Raises `ValueError` if no outbox could store the result.
+    A result that no outbox could store is left out: the platform has carried out the call.
     """
     if answer.extra is not None:
         answer = attrs.evolve(answer, extra=plain_json(answer.extra))
     if answer.result is None:
-        return answer
-    return attrs.evolve(answer, result=plain_json(answer.result))
+        return answer, []
+    try:
+        return attrs.evolve(answer, result=plain_json(answer.result)), []
+    except ValueError as error:
+        return attrs.evolve(answer, result=None), [f"result is no plain JSON: {error}"]
 
 
 def usable_verdict(verdict: Verdict) -> tuple[Verdict, list[str]]:
