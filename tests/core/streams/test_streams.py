@@ -412,6 +412,29 @@ async def test_its_first_message_keeps_the_order_of_its_room(autojump_clock):
     assert channel.texts("room") == ["before", "the answer", "after"]
 
 
+async def test_a_message_that_stayed_in_the_room_from_which_it_moved_is_a_copy(autojump_clock):
+    """Nobody can change it there: a deletion of the answer reaches the new message alone."""
+
+    async def script(attempt):
+        if attempt.operation == "edit" and attempt.room == "room":
+            there = {"scope": Scope.ROOM, "moved_to": "newer"}
+            raise Failure(verdict(Reason.ROOM_MOVED, ErrorClass.RETRYABLE, **there))
+        if attempt.operation == "edit" and attempt.message_id == "1":
+            raise Failure(verdict(Reason.MESSAGE_GONE, scope=Scope.MESSAGE))
+
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, "it ", "moves")
+        assert out.receipt is not None
+        assert ["it"] == channel.texts("room")
+        assert ["it moves"] == channel.texts("newer")
+        assert out.receipt.possible_duplicate
+        deleted = await gateway.delete(out.receipt.ref)
+    assert deleted.possible_duplicate
+    assert ["it"] == channel.texts("room") + channel.texts("newer")
+
+
 async def test_a_message_that_has_vanished_is_posted_anew_once(autojump_clock):
     gone = {"1"}
 
@@ -426,6 +449,7 @@ async def test_a_message_that_has_vanished_is_posted_anew_once(autojump_clock):
         assert out.receipt is not None
         assert [part.message_id for part in out.receipt.parts] == ["2"]
         assert "posted anew: its message was gone" in out.receipt.degradations
+        assert not out.receipt.possible_duplicate
         assert channel.rooms["room"]["2"] == "somebody deletes this"
 
         gone.update("345")
@@ -460,6 +484,7 @@ async def test_a_refused_passing_state_is_the_last_and_the_whole_text_gets_its_a
         assert channel.texts("other") == ["never", "never edited"]
         assert out.receipt is not None
         assert "posted anew: its message took no edit" in out.receipt.degradations
+        assert out.receipt.possible_duplicate
 
 
 class Cut(MemoryOutbox):
@@ -527,6 +552,7 @@ async def test_the_next_run_says_that_its_first_message_took_no_edit(autojump_cl
     assert status.receipt is not None
     assert channel.texts("room") == ["never", "never edited"]
     assert "posted anew: its message took no edit" in status.receipt.degradations
+    assert status.receipt.possible_duplicate
 
 
 @pytest.mark.parametrize("more", ["", " more"])

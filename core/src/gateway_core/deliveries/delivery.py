@@ -311,7 +311,7 @@ class Delivery:
             self.possible_duplicate = True
 
     def may_be_there(self) -> None:
-        """Another delivery sent the same before, and that arrived, or may have arrived."""
+        """What it sends stands in the room already, or may: from another delivery, or its own."""
         self.possible_duplicate = True
 
     def acknowledge(self, step: Step, answer: Answer, *, changed: bool = True) -> bool:

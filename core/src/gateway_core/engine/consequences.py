@@ -404,8 +404,7 @@ class Consequences:
             growth.drop(step, failed.now + round(rest * SECOND), mute=refused)
             return True
         if refused and not growth.posted_anew:
-            delivery.grow(growth.vanished(delivery.steps or (), step))
-            delivery.lose(POSTED_ANEW if gone else NOT_EDITED)
+            self._post_anew(failed, growth, POSTED_ANEW if gone else NOT_EDITED)
             if self._shard.journal is not None:
                 self._shard.journal.planned(delivery)
             return True
@@ -416,13 +415,23 @@ class Consequences:
         delivery, step, reason = failed.delivery, failed.step, failed.verdict.reason
         if reason is Reason.MESSAGE_GONE and step.message_id is not None:
             growth.show_by_edits()
-            delivery.grow(growth.vanished(delivery.steps or (), step))
-            delivery.lose(POSTED_ANEW)
+            self._post_anew(failed, growth, POSTED_ANEW)
         else:
             growth.refused(step, reason)
         if self._shard.journal is not None:
             self._shard.journal.planned(delivery)
         return True
+
+    def _post_anew(self, failed: Failed, growth: Growth, why: str) -> None:
+        """Post a stream's text in a new message. One that took no edit stands beside it.
+
+        So may one in a room that has moved: it is gone from the new room alone.
+        """
+        delivery = failed.delivery
+        delivery.grow(growth.vanished(delivery.steps or (), failed.step))
+        delivery.lose(why)
+        if why == NOT_EDITED or failed.attempt.room != delivery.envelope.external_room_id:
+            delivery.may_be_there()
 
     def _end_backlog(self, failed: Failed, ending: Ending) -> None:
         """End, for the same reason, the envelopes that wait in a room or thread that is gone."""

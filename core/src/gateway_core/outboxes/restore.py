@@ -119,7 +119,8 @@ def _recall_steps(
         verdict=verdicts[-1] if verdicts else None,
         possible_duplicate=any(
             _may_be_a_copy(record, stored.entry.accepted_at, window) for _, record in known
-        ),
+        )
+        or NOT_EDITED in degradations,
     )
 
 
