@@ -11,9 +11,10 @@ import attrs
 import pytest
 from pictures import PDF, png
 
-from gateway_contrib.cli.explain.plans import ROOMS, starts
-from gateway_core import Limit, Problem, preview
+from gateway_contrib.cli.explain.plans import ROOMS, explain, starts
+from gateway_core import GatewayConfig, Instance, Limit, Part, Problem, Send, preview
 from gateway_core.authors import hookimpl
+from gateway_core.testing import FakeChannel, FakeSettings
 
 CHANNELS = ("discord", "slack", "telegram")
 LONG = "A sentence of some words & signs. " * 400
@@ -226,6 +227,37 @@ def test_a_channel_that_needs_more_than_a_token_is_left_out_with_a_line(program,
     assert ["gateway: discord needs --config", "gateway: telegram needs --config"] == [
         line.partition(": instances")[0] for line in err
     ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"message": "{}"},
+        {"msgtype": "m.text", "body": "{}", "formatted_body": "<b>{}</b>"},
+        {"post": {"parts": [{"kind": "a long word that is none of it"}, "{}"]}},
+    ],
+    ids=["another name", "beside its form", "deeper"],
+)
+def test_the_text_of_another_channel_is_found(fields, monkeypatch):
+    class Own(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope):
+            return [
+                Part(payload=filled(fields, envelope.text[start:end]), span=(start, end))
+                for start, end in ((0, 6), (6, 12))
+            ]
+
+    asked = partial(preview, plugins=[("own", Own())])
+    monkeypatch.setattr("gateway_contrib.cli.explain.plans.preview", asked)
+    send = Send(instance_id="bot", external_room_id="r", text="hello world!")
+    plan = explain(Instance("bot", "own", FakeSettings()), send, GatewayConfig())
+    assert [("hello ", 6), ("world!", 6)] == [(piece.text, piece.size) for piece in plan.pieces]
+    assert ["hello ", "world!"] == [line.text for piece in plan.pieces for line in piece.lines]
+
+
+def filled(fields, text):
+    """The fields with the text in the place of each `{}`."""
+    return json.loads(json.dumps(fields).replace("{}", text))
 
 
 def test_the_page_shows_the_parts_side_by_side(program, tmp_path):

@@ -7,7 +7,7 @@ session and without a network.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -131,7 +131,7 @@ class Piece:
     @property
     def lines(self) -> Sequence[Line]:
         """The lines that a reader sees, with their styles."""
-        return seen(self.payload)
+        return seen(self.payload if _is_known(self.payload) else {"text": self.text})
 
 
 @attrs.frozen(kw_only=True)
@@ -201,7 +201,7 @@ def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explai
         unit=measure.unit,
         limit=limit,
         pieces=tuple(
-            _piece(part, at, *_bound_of(part, instance.settings, measure, limit), sent.files)
+            _piece(part, at, *_bound_of(part, instance.settings, measure, limit), sent)
             for part, at in zip(ahead.parts, times, strict=True)
         ),
         budgets=tuple(
@@ -229,10 +229,11 @@ def _bound_of(
     return Measure("characters", _characters), getattr(settings, "caption_limit", None)
 
 
-def _piece(
-    part: Part, at: float, measure: Measure, limit: int | None, files: Sequence[File]
-) -> Piece:
-    texts = (part.payload.get(name) for name in ("text", "content", "caption"))
+def _piece(part: Part, at: float, measure: Measure, limit: int | None, envelope: Send) -> Piece:
+    content = part.payload
+    if not _is_known(content):
+        content = {"text": _nearest(content, envelope.text[slice(*part.span)])}
+    texts = (content.get(name) for name in ("text", "content", "caption"))
     sent = str(next((text for text in texts if text is not None), ""))
     bounds = [
         Bound(unit=unit, size=size(part.payload[field]), limit=most)
@@ -242,7 +243,7 @@ def _piece(
     if limit is not None:
         bounds.insert(0, Bound(unit=measure.unit, size=measure.size(sent), limit=limit))
     return Piece(
-        text="\n".join(line.text for line in seen(part.payload)),
+        text="\n".join(line.text for line in seen(content)),
         size=measure.size(sent),
         bounds=tuple(sorted(bounds, key=lambda bound: -bound.share)),
         span=part.span,
@@ -250,9 +251,30 @@ def _piece(
         at=at,
         payload=part.payload,
         files=tuple(
-            _attached(part, number, files[place]) for number, place in enumerate(part.files)
+            _attached(part, number, envelope.files[place])
+            for number, place in enumerate(part.files)
         ),
     )
+
+
+def _is_known(payload: Mapping[str, Any]) -> bool:
+    """Whether the payload has a field of its text that pictures are drawn from."""
+    return not payload.keys().isdisjoint(("text", "content", "mrkdwn", "blocks", "media"))
+
+
+def _nearest(payload: Mapping[str, Any], source: str) -> str:
+    """The text of a payload of any other form: the one that has most of the source's words."""
+    words = set(source.split())
+    shared = {text: len(words & set(text.split())) for text in _texts_in(payload)}
+    return max(shared, key=lambda text: (shared[text], len(text)), default="")
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(each)
 
 
 def _attached(part: Part, number: int, file: File) -> Attached:
