@@ -140,6 +140,20 @@ def test_a_ref_is_read_from_standard_input(program, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("send", *TO, "--file", "-"), "--file"),
+        (("edit", "--ref", "-", "x"), "--ref"),
+        (("call", "bot", "users.list", "-"), "ARGUMENTS"),
+    ],
+)
+def test_standard_input_that_is_no_text_is_said(program, monkeypatch, arguments, option):
+    typed(monkeypatch, b"a\xff")
+    said = f"gateway: {option} -: is not UTF-8 at byte 1"
+    assert (2, "", [said]) == program(*arguments)
+
+
+@pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (("send", *TO), "gateway: give either a TEXT or --file"),
@@ -161,6 +175,7 @@ def test_a_ref_is_read_from_standard_input(program, monkeypatch):
         (("send", *TO, "--config", "no.toml", "x"), "gateway: no.toml: No such file or directory"),
         (("edit", "x"), "gateway: give either --ref or --key"),
         (("edit", "--ref", "{", "x"), "gateway: --ref is not JSON (to read a file: --ref - <FILE)"),
+        (("edit", "--ref", "[" * 5000, "x"), "gateway: --ref is nested too deeply to be a ref"),
         (("edit", "--ref", "[]", "x"), "gateway: --ref is not the JSON that `send --json` prints"),
         (("edit", "--ref", "{}", "x"), "that `send --json` prints: instance_id: is missing;"),
         (("edit", "--ref", '{"disposition": "expired"}', "x"), "did not arrive"),
@@ -173,6 +188,10 @@ def test_a_ref_is_read_from_standard_input(program, monkeypatch):
         (
             ("send", *TO, "two", "words"),
             "gateway: too many arguments: 'words' (put a text of several",
+        ),
+        (
+            ("call", "bot", "getChat", '{"a":' * 5000, "--room", ROOM),
+            "gateway: the arguments are nested too deeply",
         ),
         (("outbox", "list", "--limit", "0"), "--limit. Must be >= 1."),
         (("outbox", "list", "--age", "nan"), "--age. Must be >= 0."),

@@ -296,6 +296,14 @@ def test_the_messages_are_drawn(program, tmp_path):
     assert LONG.count("words") * len(CHANNELS) == sum(text.count("words") for text in texts)
 
 
+def test_what_no_picture_may_have_is_replaced_in_it(program, tmp_path):
+    odd = "a\ufffeb\uffffc\x01d\x85e"
+    assert 0 == program("explain", odd, "--channel", "telegram", "--svg", "out.svg")[0]
+    root = ET.parse(tmp_path / "out.svg").getroot()  # noqa: S314 - made by us
+    drawn = "".join(text.text for text in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert "a\ufffdb\ufffdc" in drawn
+
+
 @pytest.fixture
 def attached(tmp_path):
     """Pictures and a document, as options of the command."""

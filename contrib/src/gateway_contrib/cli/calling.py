@@ -49,7 +49,7 @@ async def call(
 
     If it sends a message, --json prints the message's ref, which `edit` and `delete` take.
     """
-    given = _arguments(standard_input() if arguments == "-" else arguments)
+    given = _arguments(standard_input("ARGUMENTS") if arguments == "-" else arguments)
 
     def envelope(application: Application) -> Call:
         application.refuse_known(instance, room, key)
@@ -75,6 +75,8 @@ def _arguments(text: str) -> dict[str, Any]:
         given = jsonlib.loads(text)
     except ValueError as error:
         raise Ended(f"the arguments are not JSON: {error}") from None
+    except RecursionError:
+        raise Ended("the arguments are nested too deeply") from None
     if not isinstance(given, dict):
         raise Ended(f"the arguments must be a JSON object, not {type(given).__name__}")
     return given

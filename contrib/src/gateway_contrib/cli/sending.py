@@ -318,14 +318,19 @@ def text_of(text: str | None, file: str | None) -> str:
     if text is not None:
         return text
     try:
-        return standard_input() if file == "-" else Path(str(file)).read_text(encoding="utf-8")
+        if file == "-":
+            return standard_input("--file")
+        return Path(str(file)).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise Ended(f"--file {file}: is not UTF-8 at byte {error.start}") from None
 
 
-def standard_input() -> str:
-    """All of standard input, as text."""
-    return sys.stdin.buffer.read().decode("utf-8")
+def standard_input(option: str) -> str:
+    """All of standard input, as text; `option` is the one whose value is `-`."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Ended(f"{option} -: is not UTF-8 at byte {error.start}") from None
 
 
 def _target(
@@ -335,7 +340,7 @@ def _target(
     if (ref is None) == (key is None):
         raise Ended("give either --ref or --key")
     if ref is not None:
-        return _ref(standard_input() if ref == "-" else ref)
+        return _ref(standard_input("--ref") if ref == "-" else ref)
     if key is None or instance is None or room is None:
         raise Ended("--key needs --instance and --room")
     return KeyRef(instance_id=instance, external_room_id=room, key=key)
@@ -347,6 +352,8 @@ def _ref(text: str) -> MessageRef:
         plain: Any = jsonlib.loads(text)
     except ValueError as error:
         raise Ended(f"--ref is not JSON (to read a file: --ref - <FILE): {error}") from None
+    except RecursionError:
+        raise Ended("--ref is nested too deeply to be a ref") from None
     if isinstance(plain, dict) and "disposition" in plain:
         plain = plain.get("ref")
         if plain is None:

@@ -244,9 +244,13 @@ def _css(styles: frozenset[str], size: float, line: Line) -> str:
     return ";".join(rules + ([f"fill:{colour}"] if colour else []))
 
 
+_FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no XML file may have, not even escaped."""
+
+
 def _text(x: float, y: float, text: str, css: str, wide: float | None = None) -> str:
     fit = f' textLength="{wide:.1f}" lengthAdjust="spacingAndGlyphs"' if wide else ""
-    shown = escape(text, quote=False)
+    shown = escape(_FORBIDDEN.sub("\ufffd", text), quote=False)
     return f'<text x="{x:.1f}" y="{y:.1f}" xml:space="preserve" style="{css}"{fit}>{shown}</text>'
 
 
