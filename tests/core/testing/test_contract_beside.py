@@ -10,7 +10,7 @@ from urllib.parse import quote
 import attrs
 import pytest
 
-from gateway_core import Edit, HookContractError, Instance, Part, Problem, Send
+from gateway_core import Edit, HookContractError, Instance, Part, Problem, Secret, Send
 from gateway_core.authors import (
     Answer,
     ErrorClass,
@@ -21,7 +21,7 @@ from gateway_core.authors import (
     hookimpl,
     with_first_part,
 )
-from gateway_core.http import FormField, Multipart, RawBody, foreign_verdict, open_client
+from gateway_core.http import FormField, Multipart, RawBody, Response, foreign_verdict, open_client
 from gateway_core.plugins.loader import bind
 from gateway_core.testing import ChannelContract, open_network
 from gateway_core.testing.channel_contract import ALONE
@@ -39,7 +39,10 @@ class Refused(Exception):
 
 @attrs.frozen
 class Settings:
-    """None."""
+    """A token, as a secret and as a text."""
+
+    token: Secret | None = None
+    plain: str = ""
 
 
 class Wired:
@@ -106,8 +109,11 @@ class Wired:
         return {**others, "rows": named} if rows else others
 
     @hookimpl
-    def open_session(self):
-        return open_client(base_url=URL)
+    def open_session(self, instance):
+        token = instance.settings.token
+        if self.fault == "a plain token":
+            token = instance.settings.plain
+        return open_client(base_url=URL, headers={"authorization": token} if token else {})
 
     @hookimpl
     def classify_error(self, error):
@@ -139,6 +145,8 @@ class Wired:
             raise BlockingIOError
         if self.fault == "fails with files" and attempt.files:
             raise ValueError("no files")
+        if self.fault == "a thread of its own" and attempt.thread:
+            raise Refused(Response(status=404, headers={}, body=b"no such thread"))
         if self.fault == "truncates":
             attempt = attrs.evolve(
                 attempt, part=Part(payload={"text": attempt.payload["text"][:9]})
@@ -253,7 +261,7 @@ class Contract(ChannelContract):
         self.adapter = Wired(fault)
 
     def settings(self):
-        return Settings()
+        return Settings(token=Secret("Bearer t0ken"), plain="t0ken-as-it-is")
 
     @asynccontextmanager
     async def platform(self):
@@ -288,6 +296,7 @@ NEW_TEXT = "test_an_edit_goes_out_whole_and_names_its_message"
 GONE = "test_a_deletion_names_its_message"
 QUOTED = "test_what_stands_in_an_address_is_quoted"
 MARKED = "test_a_mark_goes_out"
+SECRET = "test_what_authorises_is_a_secret"
 REFUSED = "test_a_refusal_is_no_delivery"
 OUTAGE = "test_an_outage_is_retried"
 PAUSED = "test_a_429_is_waited_for_as_long_as_it_says"
@@ -321,6 +330,8 @@ FAULTS = {
     "quotes no id": (QUOTED, "`edit` puts `attempt.message_id` into the address .* write quote"),
     "takes nothing back": (MARKED, "`call` makes no request for unreact: make it, or answer None"),
     "another emoji": (MARKED, "`call` makes the same request for 👍 and 🔥: take the emoji from"),
+    "a thread of its own": (PLACE, "'id/1' of `attempt.thread` is in no request, and `send` fails"),
+    "a plain token": (SECRET, "the setting `plain` authorises requests, and is a text that logs"),
     "swallows refusals": (REFUSED, r"`send` returns Answer\(message_id='id/2'.* for HTTP 400, and"),
     "swallows those of edits": (REFUSED, "`edit` returns Answer.* raise an error for each"),
     "rejects outages": (OUTAGE, r"HTTP 502 ends a message as non_retryable \(bad_request\): it is"),
@@ -380,7 +391,7 @@ IN_ORDER = [
     "test",
     [
         FILES, EDITED, LAST, SAID, OUT, FIELDS, PLACE, TEXT, NEW_TEXT, GONE, QUOTED, MARKED,
-        REFUSED, OUTAGE, PAUSED,
+        REFUSED, OUTAGE, PAUSED, SECRET,
     ],
 )  # fmt: skip
 async def test_the_contract_has_nothing_against_it(fault, test, autojump_clock):

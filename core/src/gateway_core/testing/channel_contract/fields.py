@@ -13,7 +13,7 @@ from gateway_core.contract.beside.buttons import Button, Rows
 from gateway_core.contract.envelopes import Edit, MessageRef, Part, PartRef
 from gateway_core.contract.instances import Instance
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.testing.channel_contract.making import FAILED, Making
+from gateway_core.testing.channel_contract.making import Making, check_failures
 from gateway_core.testing.channel_contract.wire import Trial
 
 OWN = {"contractfield": "contractword"}
@@ -41,7 +41,7 @@ class FieldsContract(Making):
             assert not problems, f"`validate` refuses the fields that `buttons` answers: {problems}"
             assert shown == hooks.buttons(instance, rows, shown), "buttons are added twice"
             assert {} == hooks.buttons(instance, (), shown), "no rows leave buttons"
-        assert not hooks.failures, FAILED
+        check_failures(hooks)
 
     async def test_the_fields_of_a_message_go_out_or_are_refused(
         self, hooks: ChannelHooks, instance: Instance, clock: object

@@ -1,5 +1,7 @@
 """Makes accounts, platforms, envelopes and attempts for the tests of a channel."""
 
+# ruff: noqa: S101 - used by tests, shipped to authors
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -24,8 +26,12 @@ ALONE = Filter(deny=installed_names())
 """A filter that keeps installed plugins out of these tests."""
 
 
-FAILED = "a hook failed or answered what cannot be used: gateway.hook_failed in the log says which"
-"""What is wrong if the hooks have counted failures."""
+def check_failures(hooks: ChannelHooks) -> None:
+    """Fails if a hook has raised, or has answered what cannot be used."""
+    failed = ", ".join(sorted(f"`{hook}` of {plugin}" for plugin, hook in hooks.failures))
+    assert not failed, (
+        f"{failed} raised, or answered what cannot be used: gateway.hook_failed in the log says why"
+    )
 
 
 class Making:

@@ -26,7 +26,7 @@ from gateway_core.contract.hookspecs import Mark, MarkKind, Sign
 from gateway_core.contract.instances import Instance, hidden
 from gateway_core.contract.validators import is_sendable
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.testing.channel_contract.making import FAILED, Making, texts_in
+from gateway_core.testing.channel_contract.making import Making, check_failures, texts_in
 from gateway_core.testing.channel_contract.paces import paces_without_bound
 
 TEXTS = (
@@ -200,7 +200,7 @@ class PureContract(Making):
             verdict = hooks.classify_error(instance, attempt, error)
             again = hooks.classify_error(instance, attempt, error)
             assert verdict == again, "`classify_error` is not pure"
-        assert not hooks.failures, FAILED
+        check_failures(hooks)
 
     @pytest.mark.parametrize("direct", [True, False])
     def test_how_a_stream_is_shown_is_told(
@@ -212,7 +212,7 @@ class PureContract(Making):
             envelope = self._send("hello", grows=grows, thread_id="🙂", reply_to="🙂")
             told = hooks.streaming(instance, envelope)
             assert told == hooks.streaming(instance, envelope), "`streaming` is not pure"
-        assert not hooks.failures, FAILED
+        check_failures(hooks)
 
     def test_any_envelope_is_looked_at(self, hooks: ChannelHooks, instance: Instance) -> None:
         """`validate` says what is wrong with odd rooms and fields; it does not raise."""
@@ -290,7 +290,7 @@ class PureContract(Making):
             )
             self._check_valid(hooks, instance, call, "the call that `typing` answers")
             assert sign.every is None or sign.every >= 1, "`every` is under a second"
-        assert not hooks.failures, FAILED
+        check_failures(hooks)
 
     def _check_valid(
         self, hooks: ChannelHooks, instance: Instance, envelope: Envelope, what: str

@@ -1,6 +1,6 @@
 """Tests that a request has all that an attempt has: its room, its thread, its reply, its text."""
 
-# ruff: noqa: ARG002 - these are tests, shipped to authors; a clock is asked for by name
+# ruff: noqa: S101, ARG002 - these are tests, shipped to authors; a clock is asked for by name
 
 from __future__ import annotations
 
@@ -79,6 +79,27 @@ class WholeContract(Making):
             await trial.make(attempt, "a deletion")
             trial.check_message(message_id, "delete", since=before)
 
+    async def test_what_authorises_is_a_secret(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """A setting that goes out in a header such as `authorization` is a `Secret`."""
+        settings = instance.settings
+        if not attrs.has(type(settings)):
+            pytest.skip("the settings are no attrs class")
+        plain = {f.name: getattr(settings, f.name) for f in attrs.fields(type(settings))}
+        async with self._trying(hooks, instance) as trial:
+            await trial.make(self._attempt("send", part=self._part(hooks, instance)), "a message")
+            trial.check_heard()
+            shown = [
+                name
+                for name, value in plain.items()
+                if isinstance(value, str) and value and any(value in x for x in trial.wire.secret)
+            ]
+            assert not shown, (
+                f"the setting `{shown[0]}` authorises requests, and is a text that logs and errors"
+                " show: make it a Secret"
+            )
+
     async def test_what_stands_in_an_address_is_quoted(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
@@ -121,8 +142,10 @@ class WholeContract(Making):
     ) -> None:
         """Fails if the first of the markers that the channel takes is in no request of `send`.
 
-        The platform need not know such a room or message. Its refusal shows the marker as well.
+        The platform need not know such a room or message, but for the last. Its refusal shows the
+        marker as well.
         """
+        failed: Exception | None = None
         for marker in markers:
             asked: dict[str, Any] = {of_envelope: marker}
             given: dict[str, Any] = {field: marker}
@@ -133,12 +156,17 @@ class WholeContract(Making):
             attempt = attrs.evolve(self._attempt("send", part=part), **given)
             try:
                 await trial.make(attempt, "a message")
-            except Exception:  # noqa: BLE001 - refused, or not to be reached
+            except Exception as error:  # noqa: BLE001 - refused, or not to be reached
                 if trial.wire.says(marker, since=before):
                     return
+                failed = error
                 continue
             trial.check_out([marker], f"`attempt.{field}`", "send", since=before)
             return
+        assert failed is None, (
+            f"{marker!r} of `attempt.{field}` is in no request, and `send` fails with {failed!r}:"
+            " pass it on as it is, or refuse it in `validate`"
+        )
 
     def _long_plan(self, hooks: ChannelHooks, instance: Instance, word: str) -> list[Part]:
         """The plan of a text of many words, or of few if the channel takes no longer text."""

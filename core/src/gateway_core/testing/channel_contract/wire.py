@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     import httpx2
 
 
+_AUTHORISES = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
+
+
 @attrs.define(eq=False)
 class Wire:
     """The requests that were sent within the block.
 
     requests  how many
     sent      the requests' methods, addresses and bodies, one after the other
+    secret    the values of headers that authorise, by their names
     on_block  called before each block of a body
     instead   the status, and the seconds of `Retry-After`, of a page that answers every request
               instead of the platform; None: the platform answers
@@ -40,6 +44,7 @@ class Wire:
 
     requests: int = 0
     sent: bytearray = attrs.field(factory=bytearray, repr=False)
+    secret: list[str] = attrs.field(factory=list, repr=False)
     on_block: Callable[[], None] = lambda: None
     instead: tuple[int, int] | None = None
 
@@ -159,6 +164,7 @@ def _listening(beneath: httpx2.AsyncBaseTransport, wire: Wire) -> httpx2.AsyncBa
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             wire.requests += 1
             wire.sent += f"\n{request.method} {request.url}\n".encode()
+            wire.secret += [v for k, v in request.headers.items() if _AUTHORISES.search(k)]
             body: Any = request.stream
             if wire.instead is not None:
                 async for _ in _blocks(body):
