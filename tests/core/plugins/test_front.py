@@ -527,7 +527,7 @@ async def test_a_result_that_no_outbox_could_store_is_left_out_and_that_is_logge
     with capture_logs() as lines:
         assert Answer(message_id="7") == await hooks.perform(INSTANCE, None, call)
     (line,) = lines
-    assert "answered with an unusable value: result is no plain JSON: " in line["error"]
+    assert "answered with an unusable value: result is not plain JSON: " in line["error"]
     assert fault in line["error"]
 
 

@@ -30,7 +30,7 @@ URL = "https://platform.example"
 
 
 class Refused(Exception):
-    """The answer was no success."""
+    """The answer reports a failure."""
 
     def __init__(self, response):
         super().__init__(response.status)

@@ -126,7 +126,7 @@ def own_result(answer: Answer) -> tuple[Answer, list[str]]:
     try:
         return attrs.evolve(answer, result=plain_json(answer.result)), []
     except ValueError as error:
-        return attrs.evolve(answer, result=None), [f"result is no plain JSON: {error}"]
+        return attrs.evolve(answer, result=None), [f"result is not plain JSON: {error}"]
 
 
 def usable_verdict(verdict: Verdict) -> tuple[Verdict, list[str]]:

@@ -1,4 +1,4 @@
-"""Tests of answers that are no success: the page of a proxy comes in the place of an answer."""
+"""Tests of failures: the page of a proxy comes in the place of the platform's answer."""
 
 # ruff: noqa: S101, ARG002 - these are tests, shipped to authors; a clock is asked for by name
 
@@ -29,7 +29,7 @@ class RefusalsContract(Making):
     async def test_a_refusal_is_no_delivery(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
-        """`send`, and `edit` if there is one, raise for each status that is no success."""
+        """`send`, and `edit` if there is one, raise for each status of a failure."""
         async with self._refused(hooks, instance) as (trial, attempts):
             for attempt in attempts:
                 for status in REFUSALS:
@@ -93,5 +93,5 @@ class RefusalsContract(Making):
             trial.wire.instead = None
         pytest.fail(
             f"`{attempt.operation}` returns {answer!r} for HTTP {status}, and the receipt says"
-            " delivered: raise an error for each answer that is no success"
+            " delivered: raise an error for each answer that reports a failure"
         )
