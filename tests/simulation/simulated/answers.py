@@ -16,6 +16,7 @@ from gateway_core import Disposition, Receipt
 BROKEN_OFF = "broken off: its program left it before its text was whole"
 CUT = "cut: it needs more messages than allowed"
 NOT_EDITED = "posted anew: its message took no edit"
+ANEW = {NOT_EDITED, "posted anew: its message was gone"}
 DISTURBING = ("cancel", "raise", "remove", "suspend", "replace")
 """Events after which a request may be under way whose answer nobody waits for."""
 
@@ -32,10 +33,10 @@ class Answers:
     def judge(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
         """Check one receipt."""
         mine = self._of(spoken)
-        here = receipt.moved_to  # if the room moved, its messages stay where they were
+        here = None
         rooms = [call.attempt.room for call in entry.calls]
-        if len(set(rooms)) > 1:  # somebody else may have met the move
-            here = rooms[-1]
+        if len(set(rooms)) > 1 and not ANEW.isdisjoint(receipt.degradations):
+            here = rooms[-1]  # the room has moved, and what was posted anew stayed where it was
         standing = [m for m in mine if not m.deleted and here in (None, m.room)]
         self._copies(entry, spoken, receipt, standing)
         if self._is_changed(entry):
