@@ -23,6 +23,7 @@ from gateway_core.bridge.exits import CUT_AT
 from gateway_core.bridge.held import Held
 from gateway_core.bridge.hosted import FORKED, Hosted
 from gateway_core.contract.errors import GatewayClosed
+from gateway_core.contract.validators import is_finite, shown
 from gateway_core.gateway.gateway import Gateway
 
 P = ParamSpec("P")
@@ -249,8 +250,8 @@ def _check_thread(hosted: Hosted) -> None:
 
 def _seconds(timeout: float | None) -> float:
     """The timeout in the form that a lock takes."""
-    if timeout is None:
+    if timeout is None or (isinstance(timeout, float) and timeout == math.inf):
         return -1
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise ValueError(f"`timeout` must be seconds, 0 or more, or None, not {timeout!r}")
-    return min(timeout, threading.TIMEOUT_MAX) if math.isfinite(timeout) else -1
+    if not is_finite(timeout) or timeout < 0:
+        raise ValueError(f"`timeout` must be seconds, 0 or more, or None, not {shown(timeout)}")
+    return min(timeout, threading.TIMEOUT_MAX)
