@@ -595,7 +595,7 @@ def test_an_adapter_stands_in_its_place(options):
     assert [text] == fault_of(hookimpl(**options)(chunk))
 
 
-@pytest.mark.parametrize("name", ["admit", *sorted(OBSERVERS)])
+@pytest.mark.parametrize("name", ["admit", "rewrite", *sorted(OBSERVERS)])
 def test_who_is_called_one_by_one_takes_no_wrapper(name):
     def hook(self):
         yield

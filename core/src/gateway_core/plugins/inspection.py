@@ -28,7 +28,7 @@ OBSERVERS = frozenset(
 )
 SIGNS = ("typing", "mark", "acknowledge")
 """Hooks whose answer is a call."""
-ONE_BY_ONE = OBSERVERS | {"admit"}
+ONE_BY_ONE = OBSERVERS | {"admit", "rewrite"}
 REQUIRED = ("settings_type", "send")
 UNMARKED = " (it is there, without @hookimpl)"
 NEVER_CALLED = "has a hook's name and parameters, and is never called: mark it with @hookimpl"
