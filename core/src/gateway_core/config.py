@@ -90,8 +90,8 @@ def _without_password(url: object) -> str:
     """The repr of the URL without its password; the plain repr of any other value."""
     if not isinstance(url, str):
         return repr(url)
-    shown = re.sub(r"(://[^/@:]*:).*@", r"\1***@", url, count=1)
-    return repr(re.sub(r"(password=)[^&\s]*", r"\1***", shown, flags=re.IGNORECASE))
+    without = re.sub(r"(://[^/@:]*:).*@", r"\1***@", url, count=1)
+    return repr(re.sub(r"(password=)[^&\s]*", r"\1***", without, flags=re.IGNORECASE))
 
 
 @attrs.frozen(kw_only=True)
