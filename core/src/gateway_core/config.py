@@ -77,7 +77,7 @@ def _keys(_: object, __: object, value: object) -> None:
         raise ValueError("'keys' must be a list of secrets")  # without the value: it may be secret
 
 
-def _is_url(_: object, __: object, value: object) -> None:
+def _is_url(_: object, __: attrs.Attribute[str], value: str) -> None:
     if not isinstance(value, str):
         raise ValueError(f"'url' must be a text, not {shown(value)}")  # noqa: TRY004 - one kind for all
     try:
