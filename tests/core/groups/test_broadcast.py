@@ -134,6 +134,28 @@ async def test_its_time_is_waited_for_over_a_restart(autojump_clock):
     assert min(channel.times) >= 3_600
 
 
+async def test_after_a_restart_few_rooms_are_queued_at_a_time(autojump_clock):
+    """While the backlog is loaded, members would only join its end, and more would follow them."""
+
+    class Slow(MemoryOutbox):
+        """It takes longer to read a page than to store envelopes meanwhile."""
+
+        async def page(self, *args, **kwargs):
+            await trio.sleep(1.0)
+            return await super().page(*args, **kwargs)
+
+    outbox, channel = Slow(), paced(latency=0.1)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.broadcast("bot", rooms(600), "news")
+        await trio.sleep(5)
+    async with open_test_gateway(channel, outbox=outbox) as gateway, watched(gateway) as most:
+        for number in range(5):
+            await gateway.send("bot", f"other{number}", "in between")
+        progress = await (await gateway.group(job.id)).wait()
+    assert 600 == progress.counts[Disposition.DELIVERED]
+    assert max(most) < 20
+
+
 async def test_a_room_that_is_named_twice_gets_it_once(opened, autojump_clock):
     channel = FakeChannel()
     async with opened(channel) as gateway:

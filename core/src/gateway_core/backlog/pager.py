@@ -173,6 +173,11 @@ class Pager:
         if delivery.due is None and delivery.sequence < self._journal.newest:
             self._journal.entered(delivery)
 
+    def is_loading(self, instance_id: str) -> bool:
+        """Whether all that is accepted for the account now, and keeps an order, is spilled."""
+        cursors = self._cursors.of.get(instance_id)
+        return cursors is not None and not cursors.ordered.done
+
     def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
         """Whether the envelope must stay in the outbox for now.
 

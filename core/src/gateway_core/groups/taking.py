@@ -194,7 +194,13 @@ class DurableTaking(Drafts):
     async def take(
         self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
     ) -> Delivery | None:
-        """Take the member's turn as `Taking` says."""
+        """Take the member's turn as `Taking` says.
+
+        None as well while the account's backlog is loaded: the member would only join its end.
+        """
+        template = group.template
+        if template.order != "none" and self._pager.is_loading(template.instance_id):
+            return None
         long = await self.plan_long(group, member)
         draft = self.draft(group, number, member, on_begin, long)
         if draft is None:
