@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from contextlib import contextmanager
 from functools import partial
@@ -71,6 +72,7 @@ class Process:
 
     process: trio.Process
     opened: trio.Event = attrs.field(factory=trio.Event)
+    stands_by: trio.Event = attrs.field(factory=trio.Event)
     done: trio.Event = attrs.field(factory=trio.Event)
     killed: bool = False
 
@@ -87,13 +89,14 @@ class Load:
     owners  names of the processes that owned the outbox, one after the other
     """
 
-    def __init__(self, primary, standby):
+    def __init__(self, primary, standby, errors):
         hosts = f"host={primary.folder},{standby.folder}&port={primary.port},{standby.port}"
         self._url = f"postgresql://postgres@/postgres?{hosts}&target_session_attrs=read-write"
         self.accepted, self.refused = defaultdict(list), defaultdict(list)
         self.sent = defaultdict(list)
         self.owners = []
         self._news = trio.Event()
+        self._errors = errors
 
     @property
     def count(self):
@@ -109,7 +112,7 @@ class Load:
         words = (postgres_load.__file__, self._url, str(LEASE), role, name, str(MESSAGES))
         begin = partial(
             trio.run_process, [sys.executable, *words], check=False,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
         one = Process(await nursery.start(begin))
         nursery.start_soon(self._listen, one, name)
@@ -123,7 +126,12 @@ class Load:
                 for line in lines:
                     if line.startswith(b"["):  # else it is the log's
                         self._heard(one, name, *json.loads(line))
-        assert one.killed, await one.process.wait()
+                    elif b"gateway.outbox_stands_by" in line:
+                        one.stands_by.set()
+        if not one.killed:
+            self._errors.seek(0)
+            told = self._errors.read().decode()[-2_000:]
+            pytest.fail(f"a process ended with status {await one.process.wait()}: {told}")
 
     def _heard(self, one, name, word, *rest):
         if word == "open":
@@ -148,13 +156,15 @@ async def promoted(dies):
 
     dies  so does the owner, at the same time
     """
-    with pair() as (primary, standby):
-        load = Load(primary, standby)
+    with pair() as (primary, standby), tempfile.TemporaryFile() as errors:
+        load = Load(primary, standby, errors)
         async with trio.open_nursery() as nursery:
             roles = {"one": "own", "another": "own", "web": "hand over"}
             every = {name: await load.begin(nursery, role, name) for name, role in roles.items()}
             await every["web"].opened.wait()
             await load.until(lambda: load.owners)
+            (other,) = {"one", "another"} - set(load.owners)
+            await every[other].stands_by.wait()  # before that, a dead primary ends it
             for each in every.values():
                 await each.process.stdin.send_all(b"go\n")
             await load.until(lambda: load.count > postgres_load.ROOMS * MESSAGES // 2)
