@@ -15,7 +15,10 @@ EACH = 15
 async def test_who_is_cut_off_sends_nothing_more_and_the_next_sends_the_rest(server, schema):
     """Nothing of the one begins once the other owns the outbox; what was under way is repeated."""
 
+    accepted = trio.Event()
+
     async def takes_long(_):
+        await accepted.wait()
         await trio.sleep(0.1)
 
     def outbox(url):
@@ -43,6 +46,9 @@ async def test_who_is_cut_off_sends_nothing_more_and_the_next_sends_the_rest(ser
             for n in range(EACH):
                 tickets += [await gateway.enqueue("bot", room, f"{n}") for room in ROOMS]
             assert [] == owned
+            accepted.set()
+            while not all(one.texts(room) for room in ROOMS):  # noqa: ASYNC110 - the channel tells nobody
+                await trio.sleep(0.01)
             proxy.cut()
             await trio.sleep_forever()
     assert all(made.at < owned[0] for made in one.made)

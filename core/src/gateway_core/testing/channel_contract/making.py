@@ -84,6 +84,12 @@ class Making:
             pytest.skip("no event is given, or there is no `address`")
 
     @pytest.fixture
+    def classifying(self, hooks: ChannelHooks) -> None:
+        """Skips the test unless the adapter says what the platform's errors mean."""
+        if "classify_error" not in hooks.served:
+            pytest.skip("the channel has no `classify_error`, so every refusal is final")
+
+    @pytest.fixture
     def deduplicating(self, hooks: ChannelHooks) -> None:
         """Skips the test unless the platform recognises a repeated send."""
         if not hooks.traits.deduplicates_for:

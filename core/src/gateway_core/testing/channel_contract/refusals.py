@@ -36,7 +36,7 @@ class RefusalsContract(Making):
                     await self._verdict_on(trial, attempt, status)
 
     async def test_an_outage_is_retried(
-        self, hooks: ChannelHooks, instance: Instance, clock: object
+        self, hooks: ChannelHooks, instance: Instance, classifying: None, clock: object
     ) -> None:
         """A status of 500 and more is an error of the platform, and no fault of the message."""
         async with self._refused(hooks, instance) as (trial, attempts):
@@ -49,7 +49,7 @@ class RefusalsContract(Making):
                 )
 
     async def test_a_429_is_waited_for_as_long_as_it_says(
-        self, hooks: ChannelHooks, instance: Instance, clock: object
+        self, hooks: ChannelHooks, instance: Instance, classifying: None, clock: object
     ) -> None:
         """A status of 429 closes a limit; `Retry-After` says for how long."""
         async with self._refused(hooks, instance) as (trial, attempts):
