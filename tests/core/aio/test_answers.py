@@ -261,6 +261,21 @@ def test_a_stream_with_chunks_that_nobody_awaits_warns_as_a_coroutine_does():
     run(main)
 
 
+def test_the_end_of_the_block_finishes_what_a_refused_finish_did_not():
+    channel = FakeChannel()
+
+    async def main(gateway):
+        async with gateway.stream(("bot", "room")) as out:
+            out.write("some")
+            with pytest.raises(Invalid, match="buttons"):
+                await out.finish(buttons=5)
+            out.write(" more")
+        assert out.receipt.delivered
+
+    run(main, channel)
+    assert ["some more"] == channel.texts("room")
+
+
 def test_a_stream_of_a_gateway_that_has_closed_says_so():
     async def whole():
         async with open_gateway(config(), plugins=[("fake", FakeChannel())]) as gateway:

@@ -123,6 +123,16 @@ def test_what_gives_no_texts_is_refused_before_anything_is_shown(gateway, channe
     assert ["one"] == channel.texts("room")
 
 
+def test_the_end_of_the_block_finishes_what_a_refused_finish_did_not(gateway, channel):
+    with gateway.stream(("bot", "room")) as out:
+        out.write("some")
+        with pytest.raises(Invalid, match="buttons"):
+            out.finish(buttons=5)
+        out.write(" more")
+    assert out.receipt.delivered
+    assert ["some more"] == channel.texts("room")
+
+
 @pytest.mark.parametrize(("on_error", "left"), [("mark", ["so far […]"]), ("delete", [])])
 def test_a_block_that_raises_breaks_the_stream_off(gateway, channel, on_error, left):
     def answers():

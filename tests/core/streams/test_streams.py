@@ -17,6 +17,7 @@ from gateway_core import (
     ErrorClass,
     Invalid,
     MessageRef,
+    Problem,
     Reason,
     Scope,
     UnknownEvent,
@@ -178,6 +179,47 @@ async def test_a_second_finish_may_say_nothing_else(autojump_clock, more, told):
         with pytest.raises(Invalid, match=told):
             await out.finish(**more)
     assert ["all of it"] == channel.texts("room")
+
+
+class NoButtons(FakeChannel):
+    """Takes no buttons."""
+
+    @hookimpl
+    def buttons(self, rows):
+        return [Problem("buttons.0", "not here")]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"buttons": [Button("Yes", "y")]},
+        {"buttons": 5},
+        {"extra": {"a": object()}},
+        {"text": "a\0b"},
+    ],
+    ids=["refused", "no buttons", "extra", "text"],
+)
+@pytest.mark.parametrize("joins", [False, True])
+async def test_the_end_of_the_block_finishes_what_a_refused_finish_did_not(
+    autojump_clock, joins, wrong
+):
+    """Somebody who goes on without the buttons would otherwise leave the text growing for ever."""
+    channel, key = NoButtons(), "k" if joins else None
+    async with open_test_gateway(channel) as gateway:
+        if joins:  # an open stream that says nothing, which the other one takes over
+            open_one = gateway.stream(("bot", "room"), key=key)
+            await open_one.__aenter__()
+        async with gateway.stream(("bot", "room"), key=key) as out:
+            out.write("some")
+            await trio.sleep(1)
+            if joins:
+                error = RuntimeError()
+                await open_one.__aexit__(RuntimeError, error, None)
+            with pytest.raises(Invalid):
+                await out.finish(**wrong)
+            out.write(" more")
+        assert out.receipt.delivered
+    assert ["some more"] == channel.texts("room")
 
 
 async def test_a_finish_after_the_gateway_broke_the_stream_off_only_says_how_it_ended(

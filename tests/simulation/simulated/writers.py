@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any
@@ -15,7 +16,7 @@ from simulated.lives import check
 from simulated.platforms import Platforms
 from simulated.spoken import SHORT, Spoken
 
-from gateway_core import DeliveryError, Gateway, IdempotencyConflict, Receipt
+from gateway_core import DeliveryError, Gateway, IdempotencyConflict, Invalid, Receipt
 
 KEYS = 3
 MOST_TEXT = 20_000
@@ -121,10 +122,20 @@ class Writers:
         number = self._callers.calls
         self._callers.inside[number] = None
         try:
+            if text is None and number % 3 == 0:
+                await self._finish_by_leaving(out)
             receipt: Receipt = await out.finish(text)
         finally:
             del self._callers.inside[number]
         return receipt
+
+    async def _finish_by_leaving(self, out: Any) -> None:
+        """A program whose buttons are refused goes on without them, and leaves its block."""
+        with suppress(Invalid):
+            await out.finish(buttons=5)
+        await out.__aexit__(None, None, None)
+        ended = out.receipt is not None
+        self._ledger.expect(ended, "the end of the block did not wait for the stream's end")
 
     def _spoken(self, place: Place, key: str | None, saying: _Saying) -> Spoken:
         until = trio.current_time() + sum(pause for pause, _, _ in saying.acts)

@@ -215,16 +215,17 @@ class Stream:
         extra    the platform's own fields, on the last part; they replace earlier buttons
         buttons  the buttons of the last part; None keeps them, an empty tuple removes them
 
-        Returns and raises as `Gateway.send` does. Cancelling the call does not withdraw the
-        message. A second call waits for the same message, and raises `Invalid` if it gives
-        something else.
+        Returns and raises as `Gateway.send` does; after `Invalid` the text is not complete yet.
+        Cancelling the call does not withdraw the message. A second call waits for the same message,
+        and raises `Invalid` if it gives something else.
         """
         extra = self._checked(text, extra)
-        self._asked = True
         while self._first is not None:
+            self._asked = True
             if (joined := await self._first._joined()) is not None:  # noqa: SLF001 - of one kind
                 return joined
             self._first = self._streams.open(self, self._envelope)
+            self._asked = False
         self._becomes_whole(text, extra, buttons)
         if not self._posting:
             self._post()
@@ -235,14 +236,15 @@ class Stream:
     ) -> None:
         extra = self._checked(text, extra)
         rows = None if buttons is None else rows_of(buttons)
-        self._asked = True
         if not self._growth.is_open:
+            self._asked = True
             self._check_same(text, extra, rows)
             return
         given = extra, rows
         if rows is not None:
             had = self._growth.extra
             extra = self._streams.fields_beside(self._envelope, rows, extra, had)
+        self._asked = True
         whole, grows = self._growth.written if text is None else text, self._envelope.grows
         if grows is not None and self._leaves_waiting and not whole.strip():
             self._error = Invalid([Problem("text", "is empty")])
