@@ -58,7 +58,7 @@ def a_takeover_comes_before_the_lease_is_over(patch):
     patch.setattr(membership, "BEYOND", 0.5)
 
 
-@bug(FOLLOWED, seen=7)
+@bug(FOLLOWED, seen=4)
 def a_counter_that_changes_is_taken_for_silence(patch):
     def silent(self: Any, owner: Any, now: float) -> bool:
         if self._seen is None or self._seen[0] != owner.member:
@@ -121,7 +121,7 @@ def an_epoch_is_in_no_key(patch):
     patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
 
 
-@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=2261)
+@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=249)
 def what_an_owner_before_was_to_write_is_written_after_all(patch):
     patch.setattr(Committer, "drop", lambda self, error: None)
 
@@ -239,7 +239,7 @@ def what_could_not_be_accepted_here_is_taken_for_gone_though_another_accepted_it
     patch.setattr(Capacity, "failed", lambda *of, elsewhere: failed(*of, elsewhere=False))
 
 
-@bug("unfinished", seen=0)
+@bug("unfinished", seen=249)
 def what_ended_of_a_lost_account_is_remembered(patch):
     patch.setattr(Completion, "forget_ended", lambda self, instance_id: None)
 

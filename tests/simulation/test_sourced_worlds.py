@@ -53,7 +53,7 @@ def what_is_handed_over_is_not_looked_for_as_its_account_is_had(patch):
     patch.setattr(sharing.Sharing, "_gain", lambda self, accounts=(): self._handed.gained())
 
 
-@bug("overtakes", seen=5223)
+@bug("overtakes", seen=919)
 def one_request_is_left_to_the_next_owner_and_its_room_s_later_ones_are_not(patch):
     patch.setattr(OperatorRequests, "forget", lambda *_: None)
     patch.setattr(
@@ -63,12 +63,12 @@ def one_request_is_left_to_the_next_owner_and_its_room_s_later_ones_are_not(patc
     )
 
 
-@bug(f"has not done so|{NEVER}", seen=1148)
+@bug(f"has not done so|{NEVER}", seen=1068)
 def what_nobody_has_taken_is_done_after_a_newer_wish(patch):
     patch.setattr(overtaken, "answer", lambda *_: None)
 
 
-@bug(f"has not done so|{NEVER}|ended 0 times", seen=356)
+@bug(f"has not done so|{NEVER}|ended 0 times", seen=1083)
 def an_account_that_was_taken_and_forgotten_is_kept(patch):
     give_back = SpreadMember._give_back
 

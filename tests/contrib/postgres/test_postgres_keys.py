@@ -49,6 +49,28 @@ async def test_many_callers_share_a_look(counted):
     assert len(looks) <= 2
 
 
+async def test_those_who_share_a_look_share_a_batch(counted, monkeypatch):
+    """Also whoever looked for all of them: a batch costs about as much as ten entries."""
+    outbox, _ = counted
+    sizes, write, entry = [], outbox._committer._write, Entries()
+
+    async def count(batch):
+        sizes.append(len(batch.entries))
+        await write(batch)
+
+    async def append(n):
+        made = entry(f"{n}", room="room", key=f"key {n}")
+        assert await outbox.find(scope(n)) is None
+        await outbox.append(made, lambda: None)
+
+    monkeypatch.setattr(outbox._committer, "_write", count)
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            for n in range(100):
+                nursery.start_soon(append, n)
+    assert [100] == [size for size in sizes if size]
+
+
 async def test_one_that_gives_up_is_not_missed_by_those_beside_it(counted):
     """Not even the one whose call looks for all of them."""
     outbox, looks = counted

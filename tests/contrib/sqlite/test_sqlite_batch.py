@@ -182,3 +182,61 @@ async def test_whoever_gives_up_at_a_full_queue_as_a_batch_ends_gives_its_bytes_
     claims = [place for batch in disk.batches for place in batch.beside]
     assert ("unused", 3) in claims
     assert ("entry", 3) not in claims
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+async def test_who_was_told_shares_the_next_batch_with_whoever_came_meanwhile(
+    autojump_clock, nursery, turns
+):
+    """Two small batches, one after the other for ever, would cost about twice as much."""
+    disk = Disk(failures=0)
+    committer = Committer(disk.write, queue=100, linger=0.0)
+
+    async def report_twice():
+        await committer.written()
+        for _ in range(turns - 1):
+            await trio.lowlevel.checkpoint()
+        await committer.written()
+
+    for _ in range(8):
+        nursery.start_soon(report_twice)
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.start_soon(committer.run)
+    await trio.sleep(0.5)
+    nursery.start_soon(committer.written)
+    await trio.sleep(5)
+    committer.close()
+    assert [8, 9] == [len(batch.told) for batch in disk.batches]
+
+
+async def test_who_was_told_and_does_something_else_holds_nobody_up(autojump_clock, nursery):
+    """Not even if these tasks keep the loop busy."""
+    sizes, written, done = [], trio.Event(), trio.Event()
+
+    async def write(batch):
+        sizes.append(len(batch.told))
+        await written.wait()
+
+    async def turn_on_and_on():
+        await committer.written()
+        while not done.is_set():
+            await trio.lowlevel.checkpoint()
+
+    async def report():
+        await committer.written()
+        done.set()
+
+    committer = Committer(write, queue=100, linger=0.0)
+    for _ in range(8):
+        nursery.start_soon(turn_on_and_on)
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.start_soon(committer.run)
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.start_soon(report)
+    await trio.testing.wait_all_tasks_blocked()
+    written.set()
+    for _ in range(100):
+        await trio.lowlevel.checkpoint()
+    assert done.is_set()
+    committer.close()
+    assert [8, 1] == sizes

@@ -10,7 +10,6 @@ import trio
 import trio.testing
 
 from gateway_contrib.durable.batch import Batch
-from gateway_contrib.durable.committer import COUNTED
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import OutboxError
 from gateway_core.testing import run_seeded
@@ -45,7 +44,7 @@ def test_those_who_wait_at_a_full_queue_are_kept_in_the_order_in_which_they_came
 
 @pytest.mark.parametrize("seed", range(10))
 def test_no_batch_has_more_entries_than_the_queue_whatever_else_it_has(tmp_path, seed, monkeypatch):
-    """Places are counted now and then: at most so many changes later an entry has to wait."""
+    """Places are counted now and then; meanwhile each caller that was told may bring one change."""
     entries, sizes, queue, rng = Entries(), [], 80, Random(seed)
     take = Batch.take
 
@@ -71,7 +70,7 @@ def test_no_batch_has_more_entries_than_the_queue_whatever_else_it_has(tmp_path,
     monkeypatch.setattr(Batch, "take", counted)
     run_seeded(f"sizes {seed}", main)
     assert max(entries for entries, _ in sizes) == queue
-    assert max(already for _, already in sizes) < queue + COUNTED
+    assert max(already for _, already in sizes) <= 2 * queue
 
 
 async def test_whoever_gives_up_at_a_full_queue_leaves_nothing(tmp_path, autojump_clock):

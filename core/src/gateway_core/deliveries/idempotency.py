@@ -26,6 +26,7 @@ from gateway_core.deliveries.remembered import (
 )
 
 FINGERPRINT_VERSION = 1
+_ENCODER = json.JSONEncoder(sort_keys=True)
 _NOT_CONTENT = frozenset(
     {
         "instance_id", "external_room_id", "key", "ttl", "deadline", "not_before", "priority",
@@ -66,7 +67,7 @@ def fingerprint(envelope: Envelope) -> str:
         for name, default in _defaults(kind)
         if name not in left_out and (value := getattr(envelope, name)) != default
     }
-    text = json.dumps([FINGERPRINT_VERSION, envelope.operation, content], sort_keys=True)
+    text = _ENCODER.encode([FINGERPRINT_VERSION, envelope.operation, content])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -64,8 +64,7 @@ class Keys:
         if begins:
             with trio.CancelScope(shield=True):  # others wait for it
                 await self._ask(together, seals, since)
-        else:
-            await together.done.wait()
+        await together.done.wait()  # all go on in one turn of the loop, and so share a batch
         if together.error is not None:
             raise OutboxError(str(together.error)) from together.error
         return scope in together.found
