@@ -60,16 +60,22 @@ def probes_come_once_an_hour(patch):
     patch.setattr(Health, "backoff", property(lambda self: Backoff(base=3600.0, cap=3600.0)))
 
 
-@bug("did not end|not served|ends expired|never done|nobody uses|sends of", seen=51)
+@bug("whatever a probe says", seen=2)
+def a_probe_is_believed_although_all_attempts_fail(patch):
+    """A platform that answers who it is, and takes no message, costs each message its attempts."""
+    whole = Health.failed
+
+    def failed(self: Any, verdict: Any, now: int) -> bool:
+        opened = whole(self, verdict, now)
+        self.refuted = False
+        return opened
+
+    patch.setattr(Health, "failed", failed)
+
+
+@bug("did not end|not served|ends expired|never done|nobody uses|sends of", seen=35)
 def nobody_is_told_that_it_works_again(patch):
-    whole = Health._works
-
-    def works(self: Any, now: int, *by: str) -> None:
-        waiting, self._in_doubt = self._in_doubt, {}
-        whole(self, now, *by)
-        self._in_doubt = waiting
-
-    patch.setattr(Health, "_works", works)
+    patch.setattr(Health, "_let_go", lambda self, now, most=None: None)
 
 
 def stormy() -> Iterator[int]:

@@ -391,3 +391,86 @@ async def test_a_message_that_alone_is_unreachable_is_tried_ever_more_seldom(
     assert 40 >= len(tried)
     assert sum(waits[:5]) < 30.0 < max(waits[5:])
     assert 61.0 >= max(waits)
+
+
+# -- a platform that says who it is, and takes no message
+
+
+async def half_an_outage(engine, say, dispatched, *, rooms=20, each=10, seconds=600.0):
+    """Each room gets a message each second; the probes succeed, and all attempts fail for a time.
+
+    Returns the channel, the platform, and the receipts.
+    """
+    channel, receipts, begun = FakeChannel(), [], trio.current_time()
+    error = partial(TransportError, "down", dispatched=dispatched)
+    platform = Platform(channel, begun, begun + seconds, error)
+    async with engine(channel, drain_timeout=HOUR) as gateway, trio.open_nursery() as nursery:
+
+        async def receive(ticket) -> None:
+            receipts.append(await ticket.receipt())
+
+        for n in range(each):
+            for room in range(rooms):
+                ticket = await gateway.submit(say.message(f"room {room}", f"{n}", ttl=HOUR))
+                nursery.start_soon(receive, ticket)
+            await trio.sleep(1)
+    return channel, platform, receipts
+
+
+async def test_messages_outlive_an_outage_that_no_probe_sees(engine, say, autojump_clock):
+    """A probe lets one attempt through as soon as attempts have shown that it means little."""
+    channel, platform, receipts = await half_an_outage(engine, say, "no")
+    assert [True] * 200 == [receipt.delivered for receipt in receipts]
+    rooms_twice_and_singly = 2 * 20 + channel.probes
+    assert len(platform.during) <= rooms_twice_and_singly
+    assert channel.probes <= 60
+    again = min(at for at in channel.times if at >= platform.ends)
+    assert again - platform.ends <= 15
+    assert max(channel.times) - again <= 5
+
+
+async def test_an_outage_that_no_probe_sees_spends_few_messages_in_doubt(
+    engine, say, autojump_clock
+):
+    """Each attempt may have arrived, and a message may have two: those of a few are spent."""
+    _, platform, receipts = await half_an_outage(engine, say, "unknown")
+    lost = [each for each in receipts if each.disposition is Disposition.UNKNOWN]
+    assert len(lost) <= (len(platform.during) - 20) / 2 + 1
+    assert len(lost) <= 40
+    assert len(receipts) - len(lost) == sum(each.delivered for each in receipts)
+
+
+async def test_a_probe_lets_one_lane_in_doubt_go_on_and_its_success_all(
+    engine, say, autojump_clock
+):
+    """Twenty connections break at once: nobody repeats before one has shown that it works."""
+    broken = set()
+
+    async def script(attempt):
+        if attempt.room not in broken:
+            broken.add(attempt.room)
+            raise TransportError("reset", dispatched="unknown")
+        await trio.sleep(1)
+
+    channel = FakeChannel(script=script)
+    async with engine(channel, drain_timeout=HOUR) as gateway:
+        tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(9)]
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+    again = channel.times[9:]
+    at_first = [at for at in again if at < again[0] + 0.5]
+    assert len(at_first) <= 3  # as many as there were probes
+    assert 9 == len([at for at in again if at < again[0] + 1.5])
+
+
+async def test_the_circuit_opens_although_probes_succeed(engine, say, autojump_clock):
+    """Each success of a probe would otherwise hide the failures before it."""
+
+    async def script(attempt):
+        raise TransportError("down", dispatched="no")
+
+    channel = FakeChannel(script=script)
+    async with engine(channel, drain_timeout=0.0) as gateway:
+        await gateway.submit(say.message("room", ttl=HOUR))
+        await trio.sleep(600)
+        assert gateway.statistics().instances[0].circuit_open

@@ -198,7 +198,7 @@ async def test_a_passing_state_that_failed_for_good_is_tried_again_after_a_rest(
         await say(out, *["word "] * 200, pause=0.5)
         began = trio.current_time()
         assert (await out.finish()).delivered
-        assert trio.current_time() == pytest.approx(began, abs=0.01)
+        assert trio.current_time() < began + 15  # one attempt at a time, since all have failed
     assert len(channel.made) <= 25
 
 

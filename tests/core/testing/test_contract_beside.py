@@ -277,6 +277,7 @@ async def outcome_of(fault, name):
         "hooks": bind([("wired", contract.adapter)], ALONE)["wired"],
         "instance": Instance("contract", "wired", contract.settings()),
         "clock": None,
+        "classifying": None,
     }
     test = getattr(contract, name)
     done = test(**{word: fixtures[word] for word in inspect.signature(test).parameters})

@@ -18,6 +18,7 @@ from simulated import reserve
 from simulated.drawing import GRID, Setup
 from simulated.grouped import GroupLedger
 from simulated.heard import Asked, Heard
+from simulated.refuted import Vouched
 from simulated.spoken import RECORD, Spoken
 
 from gateway_contrib.durable.committer import LONGEST_PAUSE
@@ -236,6 +237,7 @@ class Ledger:
     _speaking: dict[tuple[str, str, str], Spoken]
     _done: set[tuple[str, str]]
     _keys: dict[str, tuple[str, str | None, dict[str, Any]]]
+    _probed: dict[str, float]
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self._lifted, self._opened, self._worked_at = setup, {}, {}, {}
@@ -255,7 +257,7 @@ class Ledger:
         self._changing: dict[str, Entry] = {}
         self._edits: dict[str, Entry] = {}
         self.sessions: Counter[str] = Counter()
-        self._probed: dict[str, float] = {}
+        self._probed, self._vouched = {}, Vouched(setup.config.circuit.window)
         self.appending = self.life = self.recovered = self.reopened_here = 0
         self.offset = self.set_back = 0.0
         self.unwritten_at = -1e9
@@ -899,6 +901,8 @@ class Ledger:
         self.expect(not done, f"{entry} repeats step {step_of(attempt)} after its answer")
         self.expect(instance_id not in self._out_of_order, f"{entry} on a suspended instance")
         self.expect(instance_id not in self.held, f"{entry} on an instance that is held")
+        allowed = self._vouched.allows(instance_id) or not self.setup.probes
+        self.expect(allowed, f"{entry} goes out although all fail whatever a probe says")
         self._expect_recorded(attempt)
         self._expect_tries_left(attempt)
         self._expect_own_key(entry, attempt)
@@ -1064,6 +1068,7 @@ class Ledger:
         """The platform said yes; the step is done, even if the answer is worth nothing."""
         call.answered = True
         self._works(call.attempt.instance_id)
+        self._vouched.worked(call.attempt.instance_id)
         self._done.add((call.attempt.envelope_id, step_of(call.attempt)))
         if call.entry.spoken is not None:
             self.changed[step_of(call.attempt)] = 0
@@ -1096,8 +1101,11 @@ class Ledger:
             calls[-1].verdict = verdict
             calls[-1].evidence = self.worked[instance_id]
             calls[-1].trusted = self._trusted(instance_id)
-        if verdict.error_class is not ErrorClass.FATAL and not _as_in_an_outage(verdict):
+        if _as_in_an_outage(verdict):
+            self._vouched.failed(instance_id)
+        elif verdict.error_class is not ErrorClass.FATAL:
             self._works(instance_id)
+            self._vouched.worked(instance_id)
         of_another = bool(calls) and calls[-1].stranger
         if not of_another:  # whoever has the account's name now knows nothing of it
             self._reports(instance_id, verdict.buckets)
@@ -1210,6 +1218,7 @@ class Ledger:
 
     def works_again(self, instance_id: str) -> None:
         """A probe of the instance succeeded, or it is a new instance."""
+        self._vouched.probed(instance_id, suspended=instance_id in self._out_of_order)
         self._out_of_order.discard(instance_id)
         self._works(instance_id)
 
@@ -1227,6 +1236,7 @@ class Ledger:
         Messages in doubt may be repeated then; an attempt has to show whether the instance works.
         """
         self._out_of_order.discard(instance_id)
+        self._vouched.worked(instance_id)
         self.resumed[instance_id] += 1
         self.returned_at = trio.current_time()
         holds = [e.hold for e in self.entries if e.envelope.instance_id == instance_id]
@@ -1307,6 +1317,7 @@ class Ledger:
         self.absent.discard(instance_id)
         self._opened[instance_id] = trio.current_time()
         self._probed.pop(instance_id, None)
+        self._vouched.worked(instance_id)
         self.works_again(instance_id)
         self._in_flight[instance_id] = 0
         for entry in self.entries:
@@ -1446,6 +1457,7 @@ class Ledger:
         self._speaking.clear()
         self.sessions.clear()
         self._probed.clear()
+        self._vouched.begin()
         self.appending = 0
         self.ending = False
 

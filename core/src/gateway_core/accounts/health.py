@@ -38,6 +38,7 @@ class Health:
     shut        how long it was in each kind of trouble
     probing     whether a task probes it; `probes`: how many probes failed
     worked_at   when it last worked after something had failed, in engine nanoseconds
+    refuted     an attempt has failed since a probe succeeded, and none has worked
     removed     it is being removed, or was: nothing begins, and nothing is reported any more
 
     start_probing  called if it needs probes and no task probes it
@@ -62,10 +63,12 @@ class Health:
     probing: bool = False
     probes: int = 0
     worked_at: int = -1
+    refuted: bool = False
     on_resume: Callable[[], None] | None = None
     start_probing: Callable[[], None] = attrs.field(init=False)
     _failure: Verdict | None = None  # the newest as in an outage, since an attempt last worked
     _relapses: int = 0  # probes that ended its suspension since an attempt last worked
+    _vouched: bool = False  # a probe has succeeded since an attempt last worked
     _fresh: bool = False
     _refreshed_at: int = 0
     _in_doubt: dict[InDoubt, int] = attrs.field(factory=dict)
@@ -76,11 +79,15 @@ class Health:
         """An attempt was answered: lanes in doubt may go on."""
         self._relapses = 0
         self.worked_at = now
+        if self._circuit.failures:
+            self._circuit.worked()
         self._works(now)
+        self._let_go(now)
 
     def failed(self, verdict: Verdict, now: int) -> bool:
         """An attempt failed as in an outage; true: this opened the circuit."""
         self._failure = verdict
+        self.refuted = self._vouched
         if self.open:
             if not self._limits.is_shut:  # it was half open
                 self._shut(now)
@@ -152,15 +159,20 @@ class Health:
         """A probe succeeded, so that the instance may work again.
 
         If attempts are refused nevertheless, the next probe waits longer each time. An example is a
-        bot that may ask who it is, but may do nothing else.
+        bot that may ask who it is, but may do nothing else. If attempts fail nevertheless, as when
+        a platform can read and not write, then each probe lets only one attempt through.
         """
+        if self.refuted and self.suspended is None:
+            self.half_open(now)
+            return
         self._relapses += self.suspended is not None
         self.worked_at = now
-        self._go_on(now, "probe")
+        self._go_on(now, "probe", most=1)
+        self._vouched = True
         self.steady = False
 
     def half_open(self, now: int) -> None:
-        """Let one attempt through to find out whether it works, since there is no probe."""
+        """Let one attempt through to find out whether it works, since no probe can tell."""
         if self.suspended is not None:
             return
         if self.open:
@@ -169,38 +181,38 @@ class Health:
             self._serve_waiters([gate], now)
             if gate.waiting:
                 return
-        while self._in_doubt:  # no other lane's attempt can find out
-            lane = next(iter(self._in_doubt))
-            not_before = self._in_doubt.pop(lane)
-            if lane.doubt:
-                lane.go_on_at(max(now, not_before))
-                return
+        self._let_go(now, most=1)  # no other lane's attempt can find out
 
-    def _go_on(self, now: int, by: str) -> None:
+    def _go_on(self, now: int, by: str, most: int | None = None) -> None:
         was_suspended, was_open = self.trouble == "suspension", self.open
         self.suspended = self.refused = None
         self.held = False
-        self.open = True
+        self.open = was_open or self._limits.is_shut
         if was_suspended:
             self._over("suspension", by)
         self._works(now, by if was_open else "")
+        self._let_go(now, most)
         if self.on_resume is not None:
             self.on_resume()
 
     def _works(self, now: int, by: str = "attempt") -> None:
-        if self._circuit.failures:
-            self._circuit.worked()
         self._fresh, self._failure = False, None
+        self._vouched = self.refuted = False
+        self.probes = 0
         if self.open and self.suspended is None and self.refused is None:
             self._close_circuit(now)
             if by:
                 self._over("circuit", by)
         self.steady = not (self.trouble or self._circuit.failures)
-        if self._in_doubt:
-            waiting, self._in_doubt = self._in_doubt, {}
-            for lane, not_before in waiting.items():
-                if lane.doubt:
-                    lane.go_on_at(max(now, not_before))
+
+    def _let_go(self, now: int, most: int | None = None) -> None:
+        """Let lanes in doubt go on, the first ones first; `most`: how many, at most."""
+        while self._in_doubt and most != 0:
+            lane = next(iter(self._in_doubt))
+            not_before = self._in_doubt.pop(lane)
+            if lane.doubt:
+                lane.go_on_at(max(now, not_before))
+                most = None if most is None else most - 1
 
     def _close_circuit(self, now: int) -> None:
         if self.removed:
@@ -208,7 +220,6 @@ class Health:
         self._circuit.reset()
         self.open = False
         self.shut.turn(self.trouble, now)
-        self.probes = 0
         self._limits.open(now)
         self._serve_waiters([self._limits.gate], now)
 
@@ -268,7 +279,7 @@ class Health:
         """The wait until the next probe, or until the attempt that takes the place of a probe."""
         if self.suspended is not None or not self._can_probe:
             return self._settings.backoff
-        if self._only_doubts:
+        if self.refuted or self._only_doubts:
             return self._settings.doubtful
         return self._settings.awaited if self.is_awaited else self._settings.outage
 

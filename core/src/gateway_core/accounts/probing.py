@@ -57,7 +57,7 @@ class Prober:
         until = begun + health.backoff.delay(health.probes + 1, rng=self._rng)
         while (left := until - trio.current_time()) > 0:
             await trio.sleep(left if awaited else min(left, LOOK))
-            if not awaited and health.is_awaited:
+            if not awaited and health.is_awaited and not health.refuted:
                 awaited, health.probes = True, 0
                 until = min(until, begun + health.backoff.delay(1, rng=self._rng))
 
