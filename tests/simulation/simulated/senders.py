@@ -20,6 +20,7 @@ from gateway_core import (
     Gateway,
     GroupTooLong,
     IdempotencyConflict,
+    Invalid,
     Job,
     OutboxError,
     Progress,
@@ -101,6 +102,10 @@ class Senders:
         except REFUSALS as refusal:
             self._ledger.refused[type(refusal).__name__] += 1
             self._ledger.note("refused", "group", type(refusal).__name__)
+            return False
+        except Invalid as refusal:  # a clock that was set back puts `not_before` behind the end
+            late = self._setup.jumps and group.due is not None
+            self._ledger.expect(late, f"{group} is refused: {refusal}")
             return False
         finally:
             del self._callers.inside[number]
