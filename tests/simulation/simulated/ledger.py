@@ -1143,6 +1143,8 @@ class Ledger:
             return True
         name = attempt.instance_id
         account = self._account(name)
+        if account is not None and account.health.refuted:  # probes succeed: it may be the step
+            return False
         if account is not None and account.health.open:
             return True
         mine = [

@@ -480,7 +480,14 @@ def _believed(wait: float) -> float:
 
 
 def _is_out_of_order(step: Step, verdict: Verdict, health: Health) -> bool:
-    """Whether the instance is out of order, so that the failure says nothing about the step."""
-    if verdict.reason is Reason.UNREACHABLE or health.open:
+    """Whether the instance is out of order, so that the failure says nothing about the step.
+
+    If probes succeed all the same, it may be the step's own failure.
+    """
+    if verdict.reason is Reason.UNREACHABLE:
+        return True
+    if health.refuted:
+        return False
+    if health.open:
         return True
     return step.outages > 0 and health.worked_at <= step.down_at
