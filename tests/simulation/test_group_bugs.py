@@ -167,7 +167,7 @@ def what_is_tried_again_is_counted_still(patch):
     patch.setattr(memory.MemoryGroup, "retry", retry)
 
 
-@bug("was tried again, but|callers are never done|steps at one instant", seen=738)
+@bug("was tried again, but|callers are never done|steps at one instant", seen=225)
 def of_what_failed_the_first_is_left(patch):
     whole = taking.DurableTaking.reopen
 

@@ -40,7 +40,7 @@ bug = BUGS = Bugs(simulate)
 # -- the lease
 
 
-@bug(FOLLOWED, seen=0)
+@bug(FOLLOWED, seen=26)
 def a_renewal_counts_from_its_answer(patch):
     whole = membership.Membership.renew
 
