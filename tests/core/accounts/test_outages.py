@@ -443,7 +443,7 @@ async def test_an_outage_that_no_probe_sees_spends_few_messages_in_doubt(
 async def test_a_probe_lets_one_lane_in_doubt_go_on_and_its_success_all(
     engine, say, autojump_clock
 ):
-    """Twenty connections break at once: nobody repeats before one has shown that it works."""
+    """Nine connections break at once: nobody repeats before one has shown that it works."""
     broken = set()
 
     async def script(attempt):

@@ -78,9 +78,9 @@ class Stream(Handle[stream.Stream]):
         extra    the platform's own fields, on the last part; they replace earlier buttons
         buttons  the buttons of the last part; None keeps them, an empty tuple removes them
 
-        Returns and raises as `Gateway.send` does. If the `timeout` ends, the message is not
-        withdrawn. A second call waits for the same message, and raises `Invalid` if it gives
-        something else.
+        Returns and raises as `Gateway.send` does; after `Invalid` the text is not complete yet. If
+        the `timeout` ends, the message is not withdrawn. A second call waits for the same message,
+        and raises `Invalid` if it gives something else.
         """
         self._raise_failure()
         # Told before the wait: even if the caller gives up at once, the text counts as complete.

@@ -488,6 +488,4 @@ def _is_out_of_order(step: Step, verdict: Verdict, health: Health) -> bool:
         return True
     if health.refuted:
         return False
-    if health.open:
-        return True
-    return step.outages > 0 and health.worked_at <= step.down_at
+    return health.open or (step.outages > 0 and health.worked_at <= step.down_at)
