@@ -16,6 +16,12 @@ ROOMS = {"slack": "C024BE91L", "telegram": "77", "discord": "1200000000000000001
 ROOM = ROOMS["slack"]
 TO = ("--instance", "bot", "--room", ROOM)
 
+FAR = 200_000
+"""Levels that no Python's parser of JSON enters: 3.13's goes 10,000 deep."""
+
+DEEP = 5_000
+"""Levels that some Pythons' parsers enter and others do not."""
+
 
 def typed(monkeypatch, content: bytes):
     """Standard input with this content."""
@@ -175,7 +181,7 @@ def test_standard_input_that_is_no_text_is_said(program, monkeypatch, arguments,
         (("send", *TO, "--config", "no.toml", "x"), "gateway: no.toml: No such file or directory"),
         (("edit", "x"), "gateway: give either --ref or --key"),
         (("edit", "--ref", "{", "x"), "gateway: --ref is not JSON (to read a file: --ref - <FILE)"),
-        (("edit", "--ref", "[" * 5000, "x"), "gateway: --ref is nested too deeply to be a ref"),
+        (("edit", "--ref", "[" * FAR, "x"), "gateway: --ref is nested too deeply to be a ref"),
         (("edit", "--ref", "[]", "x"), "gateway: --ref is not the JSON that `send --json` prints"),
         (("edit", "--ref", "{}", "x"), "that `send --json` prints: instance_id: is missing;"),
         (("edit", "--ref", '{"disposition": "expired"}', "x"), "did not arrive"),
@@ -190,7 +196,7 @@ def test_standard_input_that_is_no_text_is_said(program, monkeypatch, arguments,
             "gateway: too many arguments: 'words' (put a text of several",
         ),
         (
-            ("call", "bot", "getChat", '{"a":' * 5000, "--room", ROOM),
+            ("call", "bot", "getChat", '{"a":' * FAR, "--room", ROOM),
             "gateway: the arguments are nested too deeply",
         ),
         (("outbox", "list", "--limit", "0"), "--limit. Must be >= 1."),
@@ -204,6 +210,21 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(program, arguments, line):
     assert (2, "", 1) == (code, out, len(err)), err
     assert err[0].startswith("gateway: ")
     assert line in err[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("edit", "--ref", "[" * DEEP + "]" * DEEP, "x"),
+        ("edit", "--ref", '{"a":' * DEEP + "1" + "}" * DEEP, "x"),
+        ("call", "bot", "getChat", '{"a":' * DEEP + "1" + "}" * DEEP, "--room", ROOM),
+    ],
+    ids=["a list", "an object", "arguments"],
+)
+def test_deep_json_is_one_line_and_exit_code_2_on_every_python(program, arguments):
+    code, out, err = program(*arguments)
+    assert (2, "", 1) == (code, out, len(err)), err
+    assert err[0].startswith("gateway: ")
 
 
 def test_input_that_is_not_utf_8_is_told_by_its_place(program, monkeypatch):
