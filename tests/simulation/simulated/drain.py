@@ -34,6 +34,9 @@ def longest_drain(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
         return 0.0
     now = trio.current_time()
     starts = [_start(entry, ledger.offset) for entry in entries]
+    # A change in an outbox waits for its message's time, even if the message has ended before.
+    changed = [ledger.maker(entry.envelope) for entry in entries]
+    starts += [_start(entry, ledger.offset) for entry in changed if entry is not None]
     # A stream that is open ends when its writer has said all; until then its edits are made.
     starts += [e.spoken.until for e in ledger.unfinished if e.spoken and e.spoken.is_open]
     waits = max(0.0, ledger.waits_until() - now, max(starts) - now)

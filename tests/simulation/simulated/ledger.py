@@ -1319,8 +1319,8 @@ class Ledger:
         self.absent.discard(instance_id)
         self._opened[instance_id] = trio.current_time()
         self._probed.pop(instance_id, None)
-        self._vouched.worked(instance_id)
         self.works_again(instance_id)
+        self._vouched.worked(instance_id)  # no probe has said anything of the new one
         self._in_flight[instance_id] = 0
         for entry in self.entries:
             if entry.envelope.instance_id == instance_id:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any
@@ -131,8 +130,11 @@ class Writers:
 
     async def _finish_by_leaving(self, out: Any) -> None:
         """A program whose buttons are refused goes on without them, and leaves its block."""
-        with suppress(Invalid):
+        try:
             await out.finish(buttons=5)
+        except Invalid as refusal:
+            if not any(problem.place.startswith("buttons") for problem in refusal.problems):
+                raise  # the message itself is refused
         await out.__aexit__(None, None, None)
         ended = out.receipt is not None
         self._ledger.expect(ended, "the end of the block did not wait for the stream's end")
