@@ -94,9 +94,16 @@ class SharedMemory(MemoryOutbox):
         row = None if entry.request is None else self.rows[entry.request - 1]
         if row is not None and row.withdrawn:
             raise RequestWithdrawn("it was withdrawn")
-        await super().append(entry, on_stored)
+        if entry.after and self.rows[entry.after - 1].waits:
+            raise OutboxError("the room's request before it is not answered yet")
+
+        def stored():
+            on_stored()
+            if row is not None:
+                row.envelope_id = entry.id
+
+        await super().append(entry, stored)
         if row is not None:
-            row.envelope_id = entry.id
             row.desk.hears(row)
 
     def answered(self, request, answer):
@@ -139,9 +146,10 @@ class Desk:
             kind="submit",
             instance_id=envelope.instance_id,
             room=envelope.external_room_id,
-            envelope=attrs.evolve(envelope, key=envelope.key or f"handed:{own_id}"),
+            envelope=envelope,
             envelope_id=own_id,
             awaited=awaited,
+            claims=True,
         )
         return row.request.envelope_id
 

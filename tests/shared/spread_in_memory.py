@@ -245,6 +245,8 @@ class Member:
         row = None if entry.request is None else self.store.handed[entry.request - 1]
         if row is not None and not row.waits:
             raise RequestWithdrawn("it was withdrawn, or another owner has answered it")
+        if entry.after and self.store.handed[entry.after - 1].waits:
+            raise OutboxError("the room's request before it is not answered yet")
 
         def stored():
             on_stored()
@@ -297,9 +299,10 @@ class Desk:
             kind="submit",
             instance_id=envelope.instance_id,
             room=envelope.external_room_id,
-            envelope=attrs.evolve(envelope, key=envelope.key or f"handed:{own_id}"),
+            envelope=envelope,
             envelope_id=own_id,
             awaited=awaited,
+            claims=True,
         )
         return own_id
 

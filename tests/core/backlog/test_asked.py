@@ -58,7 +58,7 @@ async def test_what_is_handed_over_has_the_id_that_it_came_with(autojump_clock):
     async with open_test_gateway(channel, outbox=outbox) as gateway:
         for number, name in enumerate(names, 1):
             envelope = attrs.evolve(ASKED, text=f"{number}", key=name)
-            outbox.ask("submit", number, envelope=envelope, envelope_id=name)
+            outbox.ask("submit", number, envelope=envelope, envelope_id=name, claims=True)
         await trio.sleep(0.5)
         assert "attempt" == (await gateway.status(names[0])).cause
         outbox.ask("leave", 3, envelope_id=names[1], instance_id="another")
@@ -86,7 +86,8 @@ async def test_a_request_that_is_withdrawn_meanwhile_is_answered_and_never_repea
     async with open_test_gateway(channel, outbox=outbox):
         for number in (1, 2):
             envelope = attrs.evolve(ASKED, text=f"{number}", key=f"{number}")
-            outbox.ask("submit", number, envelope=envelope, envelope_id=f"{number}" + "f" * 29)
+            name = f"{number}" + "f" * 29
+            outbox.ask("submit", number, envelope=envelope, envelope_id=name, claims=True)
         await trio.sleep(10)
     assert [1, 2] == asked
     assert "RequestWithdrawn" in json.loads(outbox.answers[1])["refused"]

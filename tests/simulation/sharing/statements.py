@@ -401,19 +401,27 @@ async def answer(server: Server, transaction: Transaction, given: Any) -> Answer
     return [], len(given[0])
 
 
+@statement(handed._UNANSWERED)
+async def unanswered(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """Which of these rows are not answered yet."""
+    rows = server.rows.handed
+    found = [(number,) for number in given[0] if number in rows and not rows[number].answered]
+    return found, len(found)
+
+
 @statement(handed._CLAIM)
 async def claim(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Answer the rows that nobody has answered yet with their own envelopes."""
-    claimed = []
-    for number, _ in zip(*given, strict=True):
+    """Answer the rows that nobody has answered yet with these envelopes."""
+    claimed = {}
+    for number, _, name in zip(*given, strict=True):
         await server.lock(transaction, ("handed", number), "no key update")
         if not server.rows.handed[number].answered:
-            claimed.append(number)
+            claimed[number] = name
 
     def write(rows: Rows) -> None:
-        for number in claimed:
+        for number, name in claimed.items():
             rows.handed[number].answered = True
-            rows.handed[number].envelope_id = rows.handed[number].own_id
+            rows.handed[number].envelope_id = name
 
     server.writes(transaction, write)
     return [(number,) for number in claimed], len(claimed)

@@ -32,12 +32,14 @@ class Claim(NamedTuple):
     member   the member whose turn the entry takes; None: it is not a member
     files    digests of the bytes that it uses
     request  the number of the request that the entry answers; None: it answers none
+    after    the number of the request that must be answered first; 0: none
     """
 
     seq: int
     member: tuple[str, int] | None = None
     files: tuple[str, ...] = ()
     request: int | None = None
+    after: int = 0
 
 
 def seq_of(group_id: str) -> int:

@@ -101,9 +101,11 @@ _ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = fals
     WHERE h.number = v.number AND h.answered_at IS NULL AND h.number = ANY (%b::bigint[])"""
 _FREE = """SELECT number FROM handed WHERE number = ANY (%b::bigint[]) ORDER BY number
     FOR UPDATE SKIP LOCKED"""
+_UNANSWERED = """SELECT number FROM handed WHERE number = ANY (%b::bigint[])
+    AND answered_at IS NULL"""
 _CLAIM = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
-        seq = v.seq, envelope_id = h.own_id
-    FROM unnest(%b::bigint[], %b::bigint[]) v(number, seq)
+        seq = v.seq, envelope_id = v.id
+    FROM unnest(%b::bigint[], %b::bigint[], %b::text[]) v(number, seq, id)
     WHERE h.number = v.number AND h.answered_at IS NULL RETURNING h.number"""
 _TELL = """SELECT pg_notify('gateway_' || member,
         CASE WHEN count(*) > %s THEN '' ELSE string_agg(own::text, ',') END)
@@ -322,9 +324,10 @@ def _request(
 ) -> Request | Refused:
     """The request that the gateway is to accept or to answer.
 
-    The envelope has a key, its own or one made for this row, so that it stays one message if the
-    owner ends before the answer is written. Its time to live counts from the insert. Raises
-    `OutboxError` if the row is sealed with a key that only another owner has.
+    Without an id of its own, the envelope has a key, if need be one made for this row: an owner of
+    the previous release may have stored it, and have ended before it wrote the answer. Its time to
+    live counts from the insert. Raises `OutboxError` if the row is sealed with a key that only
+    another owner has.
     """
     try:
         if not stored:
@@ -353,13 +356,14 @@ def _request(
             raise Invalid([Problem(f"files.{place}", f"cannot be read by the gateway: {BY_NAME}")])
         if envelope.ttl is not None and not _grows(envelope):
             envelope = attrs.evolve(envelope, ttl=max(0.0, envelope.ttl - max(0.0, age)))
-        if envelope.key is None:
+        if envelope.key is None and own_id is None:
             envelope = attrs.evolve(envelope, key=f"handed:{name}")
     except _UNREADABLE as error:
         return Refused(number, f"{type(error).__name__}: {_said(error)}")
     return Request(
         kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
         envelope=envelope, envelope_id=own_id or "", awaited=awaited, age=age, outside=True,
+        claims=True,
     )  # fmt: skip
 
 
@@ -468,17 +472,47 @@ def _unquoting(refused: str, answer: str) -> str:
     return f"{kind}: {places}" if places else kind
 
 
-def claim(connection: Connection, claims: Mapping[int, int]) -> tuple[set[int], set[int]]:
-    """Answer these requests by the entries that the same transaction stores.
+@attrs.frozen
+class Claiming:
+    """An entry that answers a request.
 
-    Returns the requests that are no longer waiting, and those that another transaction holds, which
-    may be withdrawing them; nobody waits for that transaction, since it may stay open.
-
-    claims  the number of the entry's id, by the number of the request
+    seq, id  the entry's number and id
+    after    the request that must be answered first; 0: none
     """
-    free = {number: claims[number] for number in _free(connection, list(claims))}
-    rows = connection.execute(_CLAIM, [list(free), list(free.values())]).fetchall()
-    return free.keys() - {number for (number,) in rows}, claims.keys() - free.keys()
+
+    seq: int
+    id: str
+    after: int
+
+
+def claim(
+    connection: Connection, claims: Mapping[int, Claiming]
+) -> tuple[set[int], set[int], set[int]]:
+    """Answer these requests, in this order, by the entries that the same transaction stores.
+
+    Returns the requests that are no longer waiting; those that another transaction holds, which may
+    be withdrawing them (nobody waits for that transaction, since it may stay open); and those whose
+    predecessor is not answered yet.
+
+    claims  the entries, by the numbers of the requests
+    """
+    free = set(_free(connection, list(claims)))
+    before = {each.after for each in claims.values()} - claims.keys() - {0}
+    unanswered = set(claims)
+    if before:
+        found = connection.execute(_UNANSWERED, (list(before),)).fetchall()
+        unanswered |= {number for (number,) in found}
+    held, early = claims.keys() - free, set()
+    for number, it in claims.items():
+        if it.after in unanswered:
+            early.add(number)
+        elif number in free:
+            unanswered.discard(number)
+    taken = [number for number in claims if number in free and number not in early]
+    columns = [[claims[number].seq for number in taken], [claims[number].id for number in taken]]
+    rows = connection.execute(_CLAIM, [taken, *columns]).fetchall()
+    gone = set(taken) - {number for (number,) in rows}
+    return gone, held - early, early
 
 
 def _free(connection: Connection, numbers: list[int]) -> list[int]:

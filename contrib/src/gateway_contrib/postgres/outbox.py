@@ -290,7 +290,7 @@ class PostgresOutbox(Sharing):
         if scope is not None:
             key = key_row(self._keyring, scope, seq)
         if entry.files or entry.member is not None or entry.request is not None:
-            claim = Claim(seq, entry.member, entry.files, entry.request)
+            claim = Claim(seq, entry.member, entry.files, entry.request, entry.after)
         row = (*sealed_entry(self._keyring, entry_row(entry, seq)), entry.sequence)
         try:
             await self._committer.stored(row, key, on_stored, claim)

@@ -5,16 +5,15 @@ This module waits for the outbox, and for slots for the envelopes that it is ask
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
-import trio
 
 from gateway_core.backlog.intake import Intake
+from gateway_core.backlog.lines import Lines, Place
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.contract.errors import (
@@ -57,8 +56,8 @@ class OperatorRequests:
     position    gives the envelope with an id the position after all others, and returns it
     comes       called with each request to accept an envelope, as soon as it is queued
     accept      accepts a request's envelope; returns its id, or the id of the envelope with the
-                same key, and whether that envelope had ended. `accept` may wait, so `spawn` starts
-                a task for it
+                same key, and whether that envelope had ended. Calls its second argument once a
+                later envelope of the room may be accepted
     cancel      ends the envelope with an id, unless it has started; whether it was ended
     leave       does the same, unless somebody else waits for the envelope
     is_of       whether the envelope with an id belongs to an instance
@@ -79,20 +78,24 @@ class OperatorRequests:
     _note_deadline: Callable[[float], object]
     _position: Callable[[str], int]
     comes: Callable[[Request], None] = attrs.field(init=False)
-    accept: Callable[[Request], Awaitable[tuple[str, bool]]] = attrs.field(init=False)
+    accept: Callable[[Request, Callable[[], None]], Awaitable[tuple[str, bool]]] = attrs.field(
+        init=False
+    )
     cancel: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
     leave: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
     _troubles: Troubles = attrs.field(factory=Troubles, init=False)
     group: Callable[[str], Awaitable[str]] = attrs.field(init=False)
     is_of: Callable[[str, str], Awaitable[bool]] = attrs.field(init=False)
     ask: Callable[[Request], Awaitable[str]] = attrs.field(init=False)
-    spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
     is_ours: Callable[[str], bool] = attrs.field(default=lambda _instance_id: True, init=False)
     pass_on: Callable[[Request], None] = attrs.field(default=lambda _request: None, init=False)
     _failing: dict[int, int] = attrs.field(factory=dict, init=False)
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
-    _of_room: dict[tuple[str, str], deque[Request]] = attrs.field(factory=dict, init=False)
+    lines: Lines = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.lines = Lines(self._carry_out, self._failed)
 
     def add(self, request: Request) -> None:
         """Queue a request."""
@@ -110,14 +113,11 @@ class OperatorRequests:
         """
         left = [each for each in self._requests if _instance_of(each) != instance_id]
         self._requests = deque(left)
-        for (of, _), waiting in self._of_room.items():
-            if of == instance_id:
-                waiting.clear()
+        self.lines.forget(instance_id)
 
     def is_current(self, request: Request) -> bool:
         """Whether a request that is being carried out was not forgotten meanwhile."""
-        waiting = self._of_room.get(_place_of(request))
-        return waiting is not None and len(waiting) > 0 and waiting[0] is request
+        return self.lines.is_current(_place_of(request), request)
 
     @property
     def wait(self) -> float:
@@ -136,7 +136,7 @@ class OperatorRequests:
                 elif request.kind in ("look", "accounts"):
                     report(self._outbox.answered, request, await self._look(request))
                 elif request.envelope is not None or request.kind in ("group", "ask"):
-                    self._queue(request)
+                    self.lines.add(_place_of(request), request)
                 elif request.kind in ("cancel", "leave"):
                     report(self._outbox.answered, request, await self._withdraw(request))
                 elif request.stored is not None and request.kind == "retry":
@@ -149,39 +149,25 @@ class OperatorRequests:
             self._troubles.failed(error)
             self._not_before = self._clock.now() + round(AGAIN * SECOND)
 
-    def _queue(self, request: Request) -> None:
-        """Carry out a request after its room's earlier requests; no other room waits for it.
+    async def _carry_out(self, request: Request, comes_in: Callable[[], None]) -> None:
+        """Accept the request's envelope, or answer its question."""
+        if request.envelope is not None:
+            await self._submit(request, comes_in)
+        else:
+            await self._question(request)
 
-        Requests about groups, and those that suspend or resume an account, keep their order too.
+    def _failed(self, request: Request) -> float:
+        """The seconds after which a request is repeated at which the outbox failed.
+
+        Later ones of its room wait for it, no matter which process carries them out.
         """
-        place = _place_of(request)
-        waiting = self._of_room.get(place)
-        if waiting is not None:
-            waiting.append(request)
-            return
-        self._of_room[place] = deque([request])
-        self.spawn(functools.partial(self._accept_all, place))
+        if self.is_ours(request.instance_id):
+            return AGAIN
+        self.forget(request.instance_id)
+        self.pass_on(request)
+        return 0.0
 
-    async def _accept_all(self, place: tuple[str, str]) -> None:
-        waiting = self._of_room[place]
-        while waiting:
-            request = waiting[0]
-            try:
-                if request.envelope is not None:
-                    await self._submit(request)
-                else:
-                    await self._question(request)
-            except OutboxError:  # is logged; the room's later requests wait for this one
-                if self.is_ours(request.instance_id):
-                    await trio.sleep(AGAIN)
-                    continue
-                if waiting and waiting[0] is request:  # later ones wait for it, wherever it is done
-                    self.forget(request.instance_id)
-                    self.pass_on(request)
-            _done(waiting, request)
-        del self._of_room[place]
-
-    async def _submit(self, request: Request) -> None:
+    async def _submit(self, request: Request, comes_in: Callable[[], None]) -> None:
         """Accept the envelope, and answer as JSON with its id, or why it was refused.
 
         If this gateway closes meanwhile, it leaves the request to the next one. Raises
@@ -189,7 +175,7 @@ class OperatorRequests:
         fails now.
         """
         try:
-            name, ended = await self.accept(request)
+            name, ended = await self.accept(request, comes_in)
             answer = json.dumps({"accepted": name} | ({"ended": True} if ended else {}))
         except GatewayClosed:
             return
@@ -312,8 +298,8 @@ def _is_of_suspension(request: Request) -> bool:
     return request.kind == "ask" and request.asked.startswith(OF_SUSPENSION)
 
 
-def _place_of(request: Request) -> tuple[str, str]:
-    """The queue of requests that are carried out one after the other."""
+def _place_of(request: Request) -> Place:
+    """The line of requests that keep their order: of a room, of groups, or of suspensions."""
     kept = OF_SUSPENSION if _is_of_suspension(request) else request.room
     return request.instance_id, kept
 

@@ -186,9 +186,11 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
     def _came_in(self, delivery: Delivery) -> None:
         self._written.came_in(delivery)
 
-    async def _accept_asked(self, request: Request) -> tuple[str, bool]:
+    async def _accept_asked(
+        self, request: Request, comes_in: Callable[[], None]
+    ) -> tuple[str, bool]:
         """Accept an envelope that another process handed over."""
-        return await self._accepting.accept(request)
+        return await self._accepting.accept(request, comes_in)
 
     async def _suspended_elsewhere(
         self, instance_id: str, suspension: Suspension | None, request: Request

@@ -196,7 +196,7 @@ def wire(
     lookup: Lookup | HandedLookup | SpreadLookup = here
     chosen: InMemoryWay | DurableWay | HandoverWay | SpreadWay = way
     if pager is not None:
-        pager.requests.spawn = tasks.spawn
+        pager.requests.lines.spawn = tasks.spawn
         pager.requests.leave, pager.requests.is_of = here.leave, here.is_of
     if handover is not None:
         producer = Producer(handover, drafting, tasks.spawn, files)

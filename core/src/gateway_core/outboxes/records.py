@@ -83,6 +83,9 @@ class Entry:
     request      the number of the request by which another process handed it over. The entry is
                  stored together with the answer. If the request was withdrawn or answered already,
                  the engine raises `RequestWithdrawn` and stores nothing
+    after        the number of the request that its room asked before and that may be under way; 0:
+                 none. While that one is not answered, neither by this entry's batch nor before, the
+                 engine raises `OutboxError` and stores nothing
     """
 
     id: str
@@ -100,6 +103,7 @@ class Entry:
     asked_room: str | None = None
     sequence: int | None = None
     request: int | None = None
+    after: int = 0
 
     @property
     def scope(self) -> Scope | None:
@@ -412,8 +416,10 @@ class Request:
               `ask`: do or answer what `asked` says, perhaps for one instance only
     number    the request's number; the gateway answers all kinds except `retry`
     envelope  it has a key, so that it remains one message if a process run ends before it has
-              answered. If `envelope_id` is given, the envelope gets that id and is stored together
-              with the answer
+              answered, unless the request `claims`. If `envelope_id` is given, it gets that id
+    claims    the entry of the envelope is stored together with the answer
+    after     the request of the same room that was begun before and may be under way; set by the
+              gateway, for `Entry.after`
     awaited   whether the caller of a `submit` waits for its end
     age       seconds since it was asked, by the outbox's clock, when the gateway received it
     asked_at  engine nanoseconds at which it was asked; set by the gateway
@@ -435,6 +441,8 @@ class Request:
     outside: bool = False
     age: float = 0.0
     asked_at: int = 0
+    claims: bool = False
+    after: int = 0
 
 
 What: TypeAlias = str | Scope

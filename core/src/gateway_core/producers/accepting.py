@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -28,8 +29,12 @@ class Accepting:
     _written: WrittenElsewhere
     _joined: OrderedDict[str, str] = attrs.field(factory=OrderedDict, init=False)
 
-    async def accept(self, request: Request) -> tuple[str, bool]:
+    async def accept(
+        self, request: Request, comes_in: Callable[[], None] | None = None
+    ) -> tuple[str, bool]:
         """Accept an envelope; its id, and whether it joined an envelope that had ended.
+
+        comes_in  called once no later envelope can overtake it on its way into the outbox
 
         Raises as `submit` does. An envelope whose id the request gave counts as waited for by
         nobody in this process, until another one joins it. Only for a request that gives an id is
@@ -41,7 +46,9 @@ class Accepting:
         envelope = self._at_what_it_joined(envelope)
         stream = self._written.coming(request.envelope_id)
         if stream is None:
-            ticket = await self._door.submit(envelope, wait=True, awaited=awaited, request=request)
+            ticket = await self._door.submit(
+                envelope, wait=True, awaited=awaited, request=request, comes_in=comes_in
+            )
         else:
             ticket = await self._accept_stream(envelope, stream, request)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this project's own

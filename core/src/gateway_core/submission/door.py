@@ -7,7 +7,7 @@ plan of a long text, and for an account that a source gives. It never waits for 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -85,21 +85,30 @@ class Door:
         awaited: bool = False,
         growth: Growth | None = None,
         request: Request | None = None,
+        comes_in: Callable[[], None] | None = None,
     ) -> Ticket:
         """Accept the envelope, or raise the reason why not.
 
         Waits only for a slot, for the outbox, and for an `instance_source` that is asked for the
         account. If the envelope has files that the gateway fetches, it waits for these first.
 
-        awaited  the caller waits for the envelope's end
-        growth   a stream's growing text
-        request  another process's request, which may have given the envelope its id
+        awaited   the caller waits for the envelope's end
+        growth    a stream's growing text
+        request   another process's request, which may have given the envelope its id
+        comes_in  called once no later envelope can overtake it on its way into the outbox
         """
         if self._drafting.source is None:
             return await self._submit(
-                envelope, wait=wait, awaited=awaited, growth=growth, request=request
+                envelope,
+                wait=wait,
+                awaited=awaited,
+                growth=growth,
+                request=request,
+                comes_in=comes_in,
             )
-        how: dict[str, Any] = {"growth": growth, "request": request, "awaited": awaited}
+        how: dict[str, Any] = {
+            "growth": growth, "request": request, "awaited": awaited, "comes_in": comes_in,
+        }  # fmt: skip
         return await self._submit_sourced(self._drafting.source, envelope, wait=wait, **how)
 
     async def _submit_sourced(self, source: Sourcing, envelope: Envelope, **how: Any) -> Ticket:
@@ -124,6 +133,7 @@ class Door:
         awaited: bool,
         growth: Growth | None,
         request: Request | None,
+        comes_in: Callable[[], None] | None,
         since: int | None = None,
         fetched: FetchedFiles | None = None,
     ) -> Ticket:
@@ -134,7 +144,9 @@ class Door:
         """
         fetching = self._files.fetching
         if fetching is not None and fetched is None:
-            how: dict[str, Any] = {"growth": growth, "request": request, "awaited": awaited}
+            how: dict[str, Any] = {
+                "growth": growth, "request": request, "awaited": awaited, "comes_in": comes_in,
+            }  # fmt: skip
             with FetchedFiles() as none_yet:
                 return await self._submit(envelope, wait=wait, since=since, fetched=none_yet, **how)
         shown = envelope
@@ -159,7 +171,8 @@ class Door:
             called = since if since is not None or fetched is None else fetched.begun
             draft.called = draft.called if called is None else called
             draft.taken = request is not None
-            draft.request = request if request is not None and request.envelope_id else None
+            draft.request = request if request is not None and request.claims else None
+            draft.comes_in = comes_in
             if growth is not None:
                 self._drafting.grow(draft, growth)
             if looked:

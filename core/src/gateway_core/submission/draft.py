@@ -73,7 +73,9 @@ class Draft:
     called       when it began to wait, for a slot or the outbox; None: it has not waited
     turn         the turn in a group that it takes; None: it is not in a group
     files        digests of the stored bytes that it needs
-    request      another process's request that gave it its id; None: this process gives the id
+    request      another process's request, which may have given it its id, and is answered by its
+                 entry; None: there is no such request
+    comes_in     called once no envelope that comes later can overtake it on its way into the outbox
     taken        another process or an application handed it over, with or without an id
     awaited      its caller waits for the end
     delivered    it has become a delivery of its own, and has not joined another one
@@ -100,6 +102,7 @@ class Draft:
     turn: Turn | None = None
     files: tuple[str, ...] = ()
     request: Request | None = None
+    comes_in: Callable[[], None] | None = None
     taken: bool = False
     awaited: bool = False
     delivered: bool = False
@@ -358,8 +361,9 @@ class Drafting:
         if growth is not None and (growth.is_open or not growth.elsewhere):
             ttl += LONGEST_OPEN  # the time to live counts from the end of the stream
         given, sequence = self._ids.next(wall), None
-        if draft.request is not None:  # the id that the request gives does not say the order
-            given, sequence = draft.request.envelope_id, position_of(given)
+        request = draft.request
+        if request is not None and request.envelope_id:  # the id given does not say the order
+            given, sequence = request.envelope_id, position_of(given)
         delivery = (Delivery if draft.turn is None else draft.turn.delivery)(
             given,
             envelope,

@@ -192,6 +192,8 @@ class DurableWay:
         )
         self._drafting.check_open()
         self._pager.accounts.check_here(draft.account.instance.id)
+        if draft.comes_in is not None:  # the append takes its place before it waits
+            draft.comes_in()
         turn = draft.turn
         accepted_at, deadline = delivery.accepted_at, delivery.accepted_at + ttl
         if turn is not None:
@@ -215,6 +217,7 @@ class DurableWay:
             asked_room=draft.asked_room,
             sequence=delivery.given_sequence,
             request=None if draft.request is None else draft.request.number,
+            after=0 if draft.request is None else draft.request.after,
         )
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:

@@ -28,7 +28,7 @@ from gateway_contrib.postgres.connections.failing import (
     Place,
     is_of_its_row,
 )
-from gateway_contrib.postgres.handed import Handed, claim, tell, write_answers
+from gateway_contrib.postgres.handed import Claiming, Handed, claim, tell, write_answers
 from gateway_contrib.postgres.names import ALL, name_of, text_out
 from gateway_contrib.postgres.spreading.tables import give
 from gateway_contrib.postgres.writes import answers, statements
@@ -304,24 +304,25 @@ class Writer:
             if refused is not None:
                 batch.refuse(seq, refused)
         claims = {
-            it.request: seq
+            it.request: Claiming(seq, batch.entries[seq][1], it.after)
             for (what, seq), it in batch.beside.items()
-            if what == "entry" and it.request is not None and seq not in batch.refused
+            if what == "entry" and it.request is not None and seq in batch.entries
         }
         if claims:
             self._claim(connection, batch, claims)
 
-    def _claim(self, connection: Connection, batch: Batch, claims: dict[int, int]) -> None:
-        """Answer requests by their entries; refuse the entry of a request that was withdrawn."""
-        withdrawn, held = claim(connection, claims)
-        for number in withdrawn:
-            why = RequestWithdrawn(f"outbox {self._place}: the request was withdrawn")
-            batch.refuse(claims[number], why)
-        for number in held:
-            open_one = OutboxError(f"outbox {self._place}: the request is being withdrawn")
-            batch.refuse(claims[number], open_one)
-        none = withdrawn | held
-        self.contents.end(connection, [claims[number] for number in none])
+    def _claim(self, connection: Connection, batch: Batch, claims: dict[int, Claiming]) -> None:
+        """Answer requests by their entries; refuse the entries that may not answer them now."""
+        withdrawn, held, early = claim(connection, claims)
+        for numbers, error, why in (
+            (withdrawn, RequestWithdrawn, "the request was withdrawn"),
+            (held, OutboxError, "the request is being withdrawn"),
+            (early, OutboxError, "the room's request before it is not answered yet"),
+        ):
+            for number in numbers:
+                batch.refuse(claims[number].seq, error(f"outbox {self._place}: {why}"))
+        none = withdrawn | held | early
+        self.contents.end(connection, [claims[number].seq for number in none])
         self.claimed |= claims.keys() - none
 
     def _one_by_one(self, connection: Connection, batch: Batch, wall: float) -> None:
