@@ -24,6 +24,7 @@ from gateway_contrib.postgres.connections import membership
 from gateway_contrib.postgres.producing import handing
 from gateway_contrib.postgres.writes import writing
 from gateway_core.backlog.capacity import Capacity
+from gateway_core.backlog.lines import Line
 from gateway_core.backlog.owning.restored import RestoredState
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
@@ -180,7 +181,9 @@ def a_look_orders_by_id(patch):
     whole = handed.Handed.look
 
     def look(self: Any, connection: Any, now: float) -> Any:
-        return sorted(whole(self, connection, now), key=lambda one: one.envelope.key)
+        return sorted(
+            whole(self, connection, now), key=lambda one: one.envelope.key or one.envelope_id
+        )
 
     patch.setattr(handed.Handed, "look", look)
 
@@ -203,16 +206,28 @@ def who_owns_again_gives_positions_by_its_own_clock(patch):
     patch.setattr(Journal, "goes_on_after", lambda self, last_id, position: None)
 
 
-@bug("ended 2 times")
-def what_is_handed_over_has_no_key_of_its_own(patch):
-    """The owner ends after it has stored the envelope, and before it has answered."""
-    whole = handed._request
+@bug("overtakes", seen=17)
+def a_request_is_answered_before_its_room_s_earlier_one(patch):
+    whole = handed.claim
 
-    def request(*given: Any) -> Any:
-        made = whole(*given)
-        return attrs.evolve(made, envelope=attrs.evolve(made.envelope, key=None))
+    def claim(connection: Any, claims: Any) -> Any:
+        unordered = {number: attrs.evolve(it, after=0) for number, it in claims.items()}
+        return whole(connection, unordered)
 
-    patch.setattr(handed, "_request", request)
+    patch.setattr(writing, "claim", claim)
+
+
+@bug("overtakes", seen=11)
+def a_request_at_which_the_outbox_failed_comes_last(patch):
+    whole = Line.again
+
+    def again(self: Any) -> Any:
+        first = whole(self)
+        if first is not None:
+            self.waiting.rotate(-1)
+        return first
+
+    patch.setattr(Line, "again", again)
 
 
 # -- what moves with an account

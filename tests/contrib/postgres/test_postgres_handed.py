@@ -67,6 +67,12 @@ async def until(server, schema, name, state="ended"):
     return found
 
 
+async def arrived(channel, number):
+    with trio.fail_after(PATIENCE):
+        while len(channel.texts("room")) < number:  # noqa: ASYNC110 - it has no event
+            await trio.sleep(0.02)
+
+
 def send(connection, schema, text, /, **options):
     sql = f"SELECT {schema}.send('bot', 'room', %s, %s)"
     return connection.execute(sql, (text, json.dumps(options))).fetchone()[0]
@@ -120,10 +126,44 @@ async def test_order_is_kept_where_the_outbox_fails_between_two(server, made):
         for text in expected:
             send(own, made, text)
     async with gateway_on(server, made, channel):
-        with trio.fail_after(PATIENCE):
-            while len(channel.texts("room")) < len(expected):  # noqa: ASYNC110 - it has no event
-                await trio.sleep(0.02)
+        await arrived(channel, len(expected))
     assert expected == channel.texts("room")
+
+
+async def test_many_messages_of_one_room_share_commits_and_keep_their_order(server, made):
+    channel, many = FakeChannel(), 300
+    with server.connect() as own:
+        own.execute(f"SET search_path = {made}")
+        with own.transaction():
+            for number in range(many):
+                send(own, made, f"{number}")
+        async with gateway_on(server, made, channel):
+            await arrived(channel, many)
+        ((commits,),) = own.execute("SELECT count(DISTINCT xmin::text) FROM handed").fetchall()
+    assert [f"{number}" for number in range(many)] == channel.texts("room")
+    assert commits < 0.8 * many
+
+
+async def test_later_messages_of_a_room_wait_for_one_that_somebody_is_about_to_withdraw(
+    server, made
+):
+    channel = FakeChannel()
+    with server.connect() as own, server.connect() as another:
+        own.execute(f"SET search_path = {made}")
+        names = [send(own, made, f"{number}") for number in range(6)]
+        another.execute(f"SET search_path = {made}")
+        another.execute("BEGIN")
+        held = "SELECT 1 FROM handed WHERE id = ANY (%s) FOR UPDATE"
+        another.execute(held, ([names[2], names[4]],))
+        async with gateway_on(server, made, channel):
+            await arrived(channel, 2)
+            await trio.sleep(0.3)
+            assert ["0", "1"] == channel.texts("room")
+            withdrawn = "UPDATE handed SET answered_at = now(), waiting = false WHERE id = %s"
+            another.execute(withdrawn, (names[4],))
+            another.execute("COMMIT")
+            await arrived(channel, 5)
+    assert ["0", "1", "2", "3", "5"] == channel.texts("room")
 
 
 async def test_a_look_takes_what_is_new_and_no_more(server, made):
