@@ -105,12 +105,12 @@ class Lines:
     carry_out  carries out a request and answers it; calls its second argument once a later message
                of the room may begin. Raises `OutboxError` if the request is to be repeated
     on_failed  called with the first request of a line that the outbox failed at; returns the
-               seconds after which the line goes on
+               seconds after which it is repeated, or None: never here
     spawn      starts a task
     """
 
     _carry_out: Callable[[Request, Callable[[], None]], Awaitable[None]]
-    _on_failed: Callable[[Request], float]
+    _on_failed: Callable[[Request], float | None]
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
     _of: dict[Place, Line] = attrs.field(factory=dict, init=False)
 
@@ -139,8 +139,13 @@ class Lines:
         while line.waiting:
             await self._run(line)
             first = line.again()
-            if first is not None:  # the line's later requests wait for it
-                await trio.sleep(self._on_failed(first))
+            if first is None:
+                continue
+            wait = self._on_failed(first)
+            if wait is not None:  # the line's later requests wait for it
+                await trio.sleep(wait)
+            elif line.waiting and line.waiting[0] is first:
+                line.waiting.popleft()
         del self._of[place]
 
     async def _run(self, line: Line) -> None:

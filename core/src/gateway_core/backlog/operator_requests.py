@@ -156,8 +156,8 @@ class OperatorRequests:
         else:
             await self._question(request)
 
-    def _failed(self, request: Request) -> float:
-        """The seconds after which a request is repeated at which the outbox failed.
+    def _failed(self, request: Request) -> float | None:
+        """The seconds after which a request is repeated at which the outbox failed; None: never.
 
         Later ones of its room wait for it, no matter which process carries them out.
         """
@@ -165,7 +165,7 @@ class OperatorRequests:
             return AGAIN
         self.forget(request.instance_id)
         self.pass_on(request)
-        return 0.0
+        return None
 
     async def _submit(self, request: Request, comes_in: Callable[[], None]) -> None:
         """Accept the envelope, and answer as JSON with its id, or why it was refused.
