@@ -59,7 +59,7 @@ def a_takeover_comes_before_the_lease_is_over(patch):
     patch.setattr(membership, "BEYOND", 0.5)
 
 
-@bug(FOLLOWED, seen=4)
+@bug(f"{FOLLOWED}|under way", seen=4)
 def a_counter_that_changes_is_taken_for_silence(patch):
     def silent(self: Any, owner: Any, now: float) -> bool:
         if self._seen is None or self._seen[0] != owner.member:
