@@ -13,11 +13,7 @@ from sharing.world import simulate_sourced
 from simulated.bugs import Bugs
 
 from gateway_contrib.postgres import sharing
-from gateway_contrib.postgres.names import ALL
-from gateway_contrib.postgres.operators import overtaken
 from gateway_contrib.postgres.spreading import tables
-from gateway_contrib.postgres.spreading.member import SpreadMember
-from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.owning.accounts import Accounts
 from gateway_core.sourcing.sourcing import Sourcing
 
@@ -51,32 +47,6 @@ def test_every_law_holds_in_every_world():
 @bug(NEVER, seen=377)
 def what_is_handed_over_is_not_looked_for_as_its_account_is_had(patch):
     patch.setattr(sharing.Sharing, "_gain", lambda self, accounts=(): self._handed.gained())
-
-
-@bug("overtakes", seen=919)
-def one_request_is_left_to_the_next_owner_and_its_room_s_later_ones_are_not(patch):
-    patch.setattr(OperatorRequests, "forget", lambda *_: None)
-    patch.setattr(
-        sharing.Sharing,
-        "passed_on",
-        lambda self, request: self._handed.answered([request.number]),
-    )
-
-
-@bug(f"has not done so|{NEVER}", seen=1068)
-def what_nobody_has_taken_is_done_after_a_newer_wish(patch):
-    patch.setattr(overtaken, "answer", lambda *_: None)
-
-
-@bug(f"has not done so|{NEVER}|ended 0 times", seen=1083)
-def an_account_that_was_taken_and_forgotten_is_kept(patch):
-    give_back = SpreadMember._give_back
-
-    def given_back(self, connection, instances):
-        if instances == [ALL]:
-            give_back(self, connection, instances)
-
-    patch.setattr(SpreadMember, "_give_back", given_back)
 
 
 @bug(NEVER, seen=1489)
