@@ -22,7 +22,7 @@ from gateway_contrib.durable.committer import Committer
 from gateway_contrib.postgres import handed, owning
 from gateway_contrib.postgres.connections import membership
 from gateway_contrib.postgres.producing import handing
-from gateway_contrib.postgres.writes import writing
+from gateway_contrib.postgres.writes import handed_answers, writing
 from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.lines import Line
 from gateway_core.backlog.owning.restored import RestoredState
@@ -208,7 +208,7 @@ def who_owns_again_gives_positions_by_its_own_clock(patch):
 
 @bug("overtakes", seen=17)
 def a_request_is_answered_before_its_room_s_earlier_one(patch):
-    whole = handed.claim
+    whole = handed_answers.claim
 
     def claim(connection: Any, claims: Any) -> Any:
         unordered = {number: attrs.evolve(it, after=0) for number, it in claims.items()}

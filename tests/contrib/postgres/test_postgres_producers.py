@@ -20,13 +20,13 @@ from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresSettings, enqueue
 from gateway_contrib.postgres.connections.migrations import changes
-from gateway_contrib.postgres.handed import tell
 from gateway_contrib.postgres.names import HANDED
 from gateway_contrib.postgres.operators.operating import Operator
 from gateway_contrib.postgres.producing import handover
 from gateway_contrib.postgres.producing.calls import Handing
 from gateway_contrib.postgres.producing.listening import Listening
 from gateway_contrib.postgres.writes import ageing
+from gateway_contrib.postgres.writes.handed_answers import tell
 from gateway_core import (
     Call,
     ConfigError,

@@ -19,6 +19,7 @@ from gateway_contrib.postgres import handed, past
 from gateway_contrib.postgres.connections.failing import FENCED
 from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.producing import calls
+from gateway_contrib.postgres.writes import handed_answers
 
 READ, WRITE = "-- read", "-- write"
 """Statements of this simulation alone: a function reads the rows, or writes at the COMMIT."""
@@ -372,7 +373,7 @@ async def look_at_new(server: Server, transaction: Transaction, given: Any) -> A
     return _look(waiting, server, given)
 
 
-@statement(handed._FREE)
+@statement(handed_answers._FREE)
 async def free(server: Server, transaction: Transaction, given: Any) -> Answer:
     """The rows that nobody else holds; they are held from now on."""
     found = []
@@ -384,7 +385,7 @@ async def free(server: Server, transaction: Transaction, given: Any) -> Answer:
     return found, len(found)
 
 
-@statement(handed._ANSWER)
+@statement(handed_answers._ANSWER)
 async def answer(server: Server, transaction: Transaction, given: Any) -> Answer:
     """Write the answers into these rows."""
 
@@ -401,7 +402,7 @@ async def answer(server: Server, transaction: Transaction, given: Any) -> Answer
     return [], len(given[0])
 
 
-@statement(handed._UNANSWERED)
+@statement(handed_answers._UNANSWERED)
 async def unanswered(server: Server, transaction: Transaction, given: Any) -> Answer:
     """Which of these rows are not answered yet."""
     rows = server.rows.handed
@@ -409,7 +410,7 @@ async def unanswered(server: Server, transaction: Transaction, given: Any) -> An
     return found, len(found)
 
 
-@statement(handed._CLAIM)
+@statement(handed_answers._CLAIM)
 async def claim(server: Server, transaction: Transaction, given: Any) -> Answer:
     """Answer the rows that nobody has answered yet with these envelopes."""
     claimed = {}
@@ -467,7 +468,7 @@ def _own_id(number: int) -> str:
     return f"{milliseconds:012x}{8192 + number % 8192:06x}{number:012x}"
 
 
-@statement(handed._TELL)
+@statement(handed_answers._TELL)
 async def tell(server: Server, transaction: Transaction, given: Any) -> Answer:
     """Do nothing: nobody listens, since waiting processes look now and then."""
     return [], 0

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import psycopg
 
 from gateway_contrib.durable.seals import Seals
-from gateway_contrib.postgres.handed import write_answers
 from gateway_contrib.postgres.names import HANDED, text_in
+from gateway_contrib.postgres.writes.handed_answers import write_answers
 from gateway_core import Invalid
 from gateway_core.outboxes import OF_SUSPENSION, OutboxError, Suspension
 

@@ -17,9 +17,9 @@ from gateway_contrib.durable.rows import Row
 from gateway_contrib.durable.sealing.contents import is_sealed
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.postgres.beside.adopting import piece_place
-from gateway_contrib.postgres.handed import sealed_words
 from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, members_place
 from gateway_contrib.postgres.sealing.known import forget_others, ids
+from gateway_contrib.postgres.writes.handed_answers import sealed_words
 from gateway_core import Invalid
 from gateway_core.outboxes import OutboxError
 

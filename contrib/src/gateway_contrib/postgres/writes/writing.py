@@ -28,11 +28,12 @@ from gateway_contrib.postgres.connections.failing import (
     Place,
     is_of_its_row,
 )
-from gateway_contrib.postgres.handed import Claiming, Handed, claim, tell, write_answers
+from gateway_contrib.postgres.handed import Handed
 from gateway_contrib.postgres.names import ALL, name_of, text_out
 from gateway_contrib.postgres.spreading.tables import give
 from gateway_contrib.postgres.writes import answers, statements
 from gateway_contrib.postgres.writes.committing import Unreplicated, commit
+from gateway_contrib.postgres.writes.handed_answers import Claiming, claim, tell, write_answers
 from gateway_contrib.postgres.writes.pieces import pieces_of
 from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, RequestWithdrawn, log_event
 
