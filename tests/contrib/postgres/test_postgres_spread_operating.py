@@ -76,6 +76,13 @@ async def test_accounts_are_listed_moved_and_drained(spread, command):
         await until(lambda: second.owned == set(ACCOUNTS))
         _, out, _ = await command("members")
         assert "drains  app-1, process 1" in out
+        code, out, err = await command("move", mine, "app-1")
+        assert (2, "") == (code, out)
+        assert "'app-1, process 1' gives up its accounts: end that first" in err
+        _, out, _ = await command("drain-member", "app-2")
+        assert "app-2, process 1: gives up its accounts, once another process can take them\n" == out
+        assert second.owned == set(ACCOUNTS)
+        await command("drain-member", "app-2", "--undo")
         await command("drain-member", "app-1", "--undo")
         await spread.shared_out([first, second], ACCOUNTS)
         assert mine in first.owned

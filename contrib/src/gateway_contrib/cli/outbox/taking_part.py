@@ -74,7 +74,9 @@ def drain_member(
     """Move all accounts of a process to others; it gets no account while it runs."""
     with _shared(config) as operator:
         name = operator.drain(member, draining=not undo)
-    print(printable(f"{name}: {'gets its share again' if undo else 'gives up its accounts'}"))
+        last = not undo and operator.is_last(name)
+    does = "gets its share again" if undo else "gives up its accounts"
+    print(printable(f"{name}: {does}{', once another process can take them' if last else ''}"))
 
 
 def _shared(config: Any) -> Any:

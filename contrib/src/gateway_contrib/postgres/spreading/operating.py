@@ -84,9 +84,14 @@ class Sharing(Operator):
     def move(self, account: str, member: str | None) -> str:
         """Pin the account to the process, None: to none; returns the process's full name.
 
-        Raises `OutboxError` if the outbox has no such account, or no such process takes part.
+        Raises `OutboxError` if the outbox has no such account, no such process takes part, or it
+        gives up its accounts.
         """
         name = None if member is None else self._named(member)
+        if any(part.name == name and part.draining for part in self.parts()):
+            raise OutboxError(
+                f"{name!r} gives up its accounts: end that first, with drain-member --undo"
+            )
         with self._typed("cannot be changed"):
             if not self._link.call(partial(_pin, account=account, name=name)):
                 raise OutboxError(f"the outbox has no account {account!r}")
@@ -98,6 +103,13 @@ class Sharing(Operator):
         with self._typed("cannot be changed"):
             self._link.call(partial(_drain, name=name, draining=draining))
         return name
+
+    def is_last(self, member: str) -> bool:
+        """Whether no process but the named one, by its full name, is there to take accounts."""
+        return not any(
+            part.accounts is not None and not part.draining
+            for part in self.parts() if part.name != member
+        )  # fmt: skip
 
     def _named(self, member: str) -> str:
         """The full name of the one process whose name is, or contains, `member`."""
