@@ -239,6 +239,7 @@ class PostgresOutbox(Sharing):
         came = -math.inf
         while True:
             if self.requested is not None and self._membership.owns:
+                tenure = self._tenure
                 try:
                     look = self._of_its_own(self._handed.look)
                     taken = await self._look(partial(look, now=trio.current_time()))
@@ -246,6 +247,9 @@ class PostgresOutbox(Sharing):
                     taken = []
                     if (times := self._troubled.fails(str(error), trio.current_time())) is not None:
                         log_event(OUTBOX_FAILED, error=str(error), times=times)
+                if tenure != self._tenure or not self._membership.owns:
+                    self._handed.anew()  # another owner may have answered these rows meanwhile
+                    taken = []
                 for one in taken:
                     came = trio.current_time()
                     if not self._handed.knows(one.number):  # its account was lost meanwhile

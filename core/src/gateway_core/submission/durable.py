@@ -191,7 +191,7 @@ class DurableWay:
             delivery, draft.account, draft.partition.index, draft.begun
         )
         self._drafting.check_open()
-        self._pager.accounts.check_here(draft.account.instance.id)
+        self._check_here(draft)
         if draft.comes_in is not None:  # the append takes its place before it waits
             draft.comes_in()
         turn = draft.turn
@@ -219,6 +219,17 @@ class DurableWay:
             request=None if draft.request is None else draft.request.number,
             after=0 if draft.request is None else draft.request.after,
         )
+
+    def _check_here(self, draft: Draft) -> None:
+        """Raises `OutboxError` if the account has moved to another process meanwhile.
+
+        A former owner may own the account again. It receives the request again then, unless another
+        process has stored its envelope, which must not be taken for one that only comes.
+        """
+        instance_id, requests = draft.account.instance.id, self._pager.requests
+        self._pager.accounts.check_here(instance_id)
+        if draft.request is not None and not requests.is_current(draft.request):
+            raise OutboxError(f"account {instance_id} was another process's meanwhile")
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:
         """The outbox has stored the envelope: from here on it is accepted."""

@@ -155,8 +155,7 @@ class Accounts:
 
     def lost(self, instance_id: str) -> None:
         """Another process owns the account: nothing begins here until it is owned here again."""
-        if self._spread is not None:
-            self.on_gone(instance_id)
+        self.on_gone(instance_id)
         if self._spread is not None and instance_id in self.ownership.wanted:
             self.ownership.lose_again(instance_id)  # it is moving there, or was just being taken
             if (account := self.moving.overtaken(instance_id)) is not None:
