@@ -25,6 +25,7 @@ from gateway_contrib.postgres.producing import handing
 from gateway_contrib.postgres.writes import handed_answers, writing
 from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.lines import Line
+from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.owning.restored import RestoredState
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
@@ -215,6 +216,13 @@ def a_request_is_answered_before_its_room_s_earlier_one(patch):
         return whole(connection, unordered)
 
     patch.setattr(writing, "claim", claim)
+
+
+@bug("unfinished", seen=1100481)
+def what_was_taken_before_another_owner_came_is_done_afterwards(patch):
+    """The other owner has stored the envelope, which is taken here for one that only comes."""
+    patch.setattr(OperatorRequests, "forget", lambda self, instance_id: None)
+    patch.setattr(OperatorRequests, "is_current", lambda self, request: True)
 
 
 @bug("overtakes", seen=11)

@@ -117,6 +117,39 @@ async def test_a_gateway_that_closes_leaves_what_it_has_not_accepted_to_the_next
     assert {} == outbox.answers
 
 
+async def test_what_was_asked_before_the_account_was_lost_is_done_only_if_it_is_asked_again(
+    autojump_clock,
+):
+    """Meanwhile another process may have done it: neither what waits nor what is under way."""
+    outbox, channel, append = AskedOutbox(), FakeChannel(latency=10.0), MemoryOutbox.append
+    asked = []
+
+    async def counted(entry, on_stored):
+        if entry.request is not None:
+            asked.append(entry.request)
+        await append(outbox, entry, on_stored)
+
+    def ask(first):
+        for number in (first, first + 1):
+            envelope = attrs.evolve(ASKED, text=f"{number % 2}", key=f"{number % 2}")
+            name = f"{number % 2}" + "f" * 29
+            of = {"instance_id": "bot", "room": "room"}
+            outbox.ask("submit", number, envelope=envelope, envelope_id=name, claims=True, **of)
+
+    outbox.append = counted
+    async with open_test_gateway(channel, outbox=outbox, outbox_capacity=1) as gateway:
+        await gateway.enqueue("bot", "room", "first")
+        ask(10)
+        await trio.sleep(1)
+        outbox.lost("bot")  # and it is owned again a second later
+        await trio.sleep(60)
+        assert ([], {}) == (asked, outbox.answers)
+        ask(20)
+        await trio.sleep(60)
+    assert ([20, 21], {20, 21}) == (asked, set(outbox.answers))
+    assert ["0", "1"] == channel.texts("room")[-2:]
+
+
 async def test_what_has_not_started_is_cancelled(autojump_clock):
     outbox = AskedOutbox()
     async with open_test_gateway(outbox=outbox) as gateway:
