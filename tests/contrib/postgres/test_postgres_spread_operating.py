@@ -80,7 +80,9 @@ async def test_accounts_are_listed_moved_and_drained(spread, command):
         assert (2, "") == (code, out)
         assert "'app-1, process 1' gives up its accounts: end that first" in err
         _, out, _ = await command("drain-member", "app-2")
-        assert "app-2, process 1: gives up its accounts, once another process can take them\n" == out
+        assert (
+            "app-2, process 1: gives up its accounts, once another process can take them\n" == out
+        )
         assert second.owned == set(ACCOUNTS)
         await command("drain-member", "app-2", "--undo")
         await command("drain-member", "app-1", "--undo")
