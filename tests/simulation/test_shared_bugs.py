@@ -23,7 +23,6 @@ from gateway_contrib.postgres import handed, owning
 from gateway_contrib.postgres.connections import membership
 from gateway_contrib.postgres.producing import handing
 from gateway_contrib.postgres.writes import handed_answers, writing
-from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.lines import Line
 from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.owning.restored import RestoredState
@@ -123,7 +122,7 @@ def an_epoch_is_in_no_key(patch):
     patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
 
 
-@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=249)
+@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=722)
 def what_an_owner_before_was_to_write_is_written_after_all(patch):
     patch.setattr(Committer, "drop", lambda self, error: None)
 
@@ -251,18 +250,12 @@ def what_was_spent_is_not_handed_on(patch):
     patch.setattr(RestoredState, "_restore", lambda self, recovery, registry, now: None)
 
 
-@bug("nobody said so|stands [3-9] times", seen=49)
+@bug("nobody said so|stands [3-9] times", seen=63)
 def an_attempt_of_the_owner_before_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
 
 
-@bug("unfinished", seen=10129)
-def what_could_not_be_accepted_here_is_taken_for_gone_though_another_accepted_it(patch):
-    failed = Capacity.failed
-    patch.setattr(Capacity, "failed", lambda *of, elsewhere: failed(*of, elsewhere=False))
-
-
-@bug("unfinished", seen=249)
+@bug("unfinished", seen=305)
 def what_ended_of_a_lost_account_is_remembered(patch):
     patch.setattr(Completion, "forget_ended", lambda self, instance_id: None)
 

@@ -97,7 +97,7 @@ def an_account_that_moves_is_never_given_up(patch):
 # -- what is handed over
 
 
-@bug("overtakes", seen=6)
+@bug("overtakes", seen=29)
 def a_look_takes_the_rows_of_other_owners(patch):
     patch.setattr(sharing.Sharing, "_of_its_own", lambda self, read: read)
 

@@ -7,7 +7,7 @@ import json
 import attrs
 import trio
 
-from gateway_core import Send
+from gateway_core import OutboxError, Send
 from gateway_core.outboxes.records import Request, RequestWithdrawn
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
 
@@ -148,6 +148,23 @@ async def test_what_was_asked_before_the_account_was_lost_is_done_only_if_it_is_
         await trio.sleep(60)
     assert ([20, 21], {20, 21}) == (asked, set(outbox.answers))
     assert ["0", "1"] == channel.texts("room")[-2:]
+
+
+async def test_what_another_owner_stored_is_sent_though_it_could_not_be_stored_here(autojump_clock):
+    outbox, channel, append = AskedOutbox(), FakeChannel(), MemoryOutbox.append
+
+    async def elsewhere(entry, on_stored):
+        await append(outbox, entry, lambda: None)
+        outbox.lost("bot")  # and it is owned again a second later
+        raise OutboxError("another process owns the account")
+
+    outbox.append = elsewhere
+    async with open_test_gateway(channel, outbox=outbox):
+        of = {"instance_id": "bot", "room": "room", "envelope_id": "1" + "f" * 29}
+        outbox.ask("submit", envelope=ASKED, claims=True, **of)
+        await trio.sleep(60)
+        assert ["asked"] == channel.texts("room")
+    assert {} == outbox.answers
 
 
 async def test_what_has_not_started_is_cancelled(autojump_clock):
