@@ -63,6 +63,17 @@ def test_a_member_that_drains_owns_nothing_and_without_another_nobody_does():
     assert {None} == set(homes([draining]).values())
 
 
+def test_a_member_that_drains_keeps_what_no_other_can_own():
+    one, two = members(Random(1), 2)
+    draining = attrs.evolve(one, draining=True)
+    lacking = attrs.evolve(two, lacks={"bot7"})
+    account = {"bot7": Account(instance="bot7", member=one.member, epoch=1, pinned=None)}
+    for others, gives in (([], set()), ([lacking], set()), ([two], {"bot7"})):
+        present = {it.member for it in (one, *others)}
+        share = share_of(one.member, [draining, *others], account, {"bot7"}, {"bot7"}, present)
+        assert gives == share.give
+
+
 def test_a_member_that_has_not_said_what_it_can_own_gets_nothing():
     """Else its share would be given up to it, and then to another one."""
     one, two = members(Random(1), 2)
