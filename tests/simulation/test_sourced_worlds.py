@@ -15,7 +15,9 @@ from simulated.bugs import Bugs
 from gateway_contrib.postgres import sharing
 from gateway_contrib.postgres.spreading import tables
 from gateway_core.backlog.owning.accounts import Accounts
+from gateway_core.producers.producer import Producer
 from gateway_core.sourcing.sourcing import Sourcing
+from gateway_core.sourcing.stored import Stored
 
 SEEDS = amount("worlds of accounts that a source gives")
 FOUND = (7, 244, 1227, 2191, 2372, 5023, 5223, 6612, 6616, 6956, 8264, 302636)
@@ -31,6 +33,8 @@ and forgotten since the answer to that was lost, was kept from all others; what 
 that was forgotten was stored here, which failed for ever, and not told to its owner; what was asked
 about an account, and not taken by its owner, was done by the next one over a newer wish, or by the
 same one as it owned the account again, though that was forgotten meanwhile."""
+RENEWED = 2
+"""A world in which accounts get new settings."""
 MOST_WORLDS = 40
 NEVER = "are unfinished"
 
@@ -38,9 +42,9 @@ bug = BUGS = Bugs(simulate_sourced)
 
 
 def test_every_law_holds_in_every_world():
-    seeds = sorted({*range(SEEDS), *(FOUND if LONG else FOUND[:1])})
+    seeds = sorted({*range(SEEDS), RENEWED, *(FOUND if LONG else FOUND[:1])})
     outcomes = [simulate_sourced(seed) for seed in seeds]
-    for what in ("looked up", "handovers", "delivered"):
+    for what in ("looked up", "handovers", "delivered", "renewed"):
         assert any(outcome.happened.get(what) for outcome in outcomes), what
 
 
@@ -63,6 +67,20 @@ def an_account_is_forgotten_while_it_is_had(patch):
 @bug(NEVER, seen=0)
 def nobody_hears_that_something_is_handed_over_for_an_idle_account(patch):
     patch.setattr(tables, "awaited", lambda _connection: frozenset())
+
+
+@bug("still uses older settings", seen=2)
+def new_settings_stay_in_the_process_that_is_told(patch):
+    patch.setattr(Producer, "find_anew", _does_nothing)
+
+
+@bug("still uses older settings", seen=2)
+def an_account_s_next_owner_has_the_settings_of_its_first_look_up(patch):
+    patch.setattr(Stored, "owned", lambda *_: None)
+
+
+async def _does_nothing(*_):
+    pass
 
 
 @pytest.mark.parametrize("name", one_of_three(BUGS))

@@ -15,9 +15,17 @@ from tenants import Accounts
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, handed
 from gateway_contrib.postgres.spreading.member import SpreadMember
 from gateway_contrib.postgres.spreading.operating import Sharing
-from gateway_core import GatewayConfig, SourceSettings, open_gateway
+from gateway_core import (
+    GatewayConfig,
+    Instance,
+    InstanceSourceError,
+    SourceSettings,
+    open_gateway,
+)
+from gateway_core.authors import Verdict, hookimpl
 from gateway_core.backlog import operator_requests
-from gateway_core.testing import FakeChannel, virtual_wall
+from gateway_core.sourcing import stored as stored_accounts
+from gateway_core.testing import FakeChannel, FakeSettings, failing, virtual_wall
 
 NAMES = [f"tenant-{n}" for n in range(12)]
 
@@ -376,3 +384,168 @@ async def test_it_is_rejected_where_the_source_fails_for_longer(spread, monkeypa
         sql = f"SELECT {spread.schema}.status('{name}')->>'reason'"
         await until(lambda: spread.ran(sql)[0][0] is not None)
     assert "InstanceSourceError: instance 'tenant-1'" in spread.ran(sql)[0][0]
+
+
+# -- new settings, of which one process hears
+
+
+def _changed(*sources, name="tenant-1"):
+    """Let the sources give an account its second settings."""
+    for each in sources:
+        each.gives[name] = Instance(name, "fake", FakeSettings("second"))
+
+
+def second(gateway, name):
+    return gateway._registry.account(name).instance.settings.name == "second"
+
+
+class Noting(FakeChannel):
+    """Notes with which settings messages are sent."""
+
+    def __init__(self):
+        super().__init__()
+        self.used = []
+
+    @hookimpl
+    async def send(self, instance, attempt):
+        self.used.append(instance.settings.name)
+        return await super().send(attempt)
+
+
+@pytest.mark.parametrize("owned", ["whole", "spread"])
+async def test_new_settings_are_told_to_the_owner_by_a_web_worker(spread, owned):
+    channel, sources = Noting(), [Accounts(), Accounts()]
+    async with (
+        opened(spread, channel, sources[0], owned=owned),
+        opened(spread, None, sources[1], owned=owned, serve=False) as worker,
+    ):
+        with trio.fail_after(60):
+            await worker.send("tenant-1", "room", "one")
+            _changed(*sources)
+            found = await worker.find_instance("tenant-1", anew=True)
+            await worker.send("tenant-1", "room", "two")
+        assert "second" == found.settings.name
+        assert ["tenant-1", "second"] == channel.used
+
+
+async def test_new_settings_are_told_to_the_owner_by_another_one(spread):
+    channel, sources = Noting(), [Accounts(), Accounts()]
+    async with opened(spread, channel, sources[0]) as a, opened(spread, channel, sources[1]) as b:
+        with trio.fail_after(60):
+            await a.find_instance("tenant-1")
+            await b.find_instance("tenant-1")
+            await until(lambda: _owned(a) | _owned(b))
+            _changed(*sources)
+            for each in (a, b):
+                await each.find_instance("tenant-1", anew=True)
+                await each.send("tenant-1", "room", "hello")
+        assert ["second"] * 2 == channel.used
+
+
+async def test_a_suspended_one_goes_on_with_the_new_settings(spread):
+    channel, sources = Noting(), [Accounts(), Accounts()]
+    channel.script = failing(Verdict(error_class="fatal", reason="unauthorized", scope="instance"))
+    async with (
+        opened(spread, channel, sources[0]) as a,
+        opened(spread, None, sources[1], serve=False) as worker,
+    ):
+        with trio.fail_after(60):
+            ticket = await worker.enqueue("tenant-1", "room", "hello")
+            await until(lambda: held(a))
+            _changed(*sources)
+            await worker.find_instance("tenant-1", anew=True)
+            assert (await ticket.receipt()).delivered
+
+
+async def test_one_that_the_source_knows_no_more_is_removed_at_the_owner(spread):
+    sources = [Accounts(), Accounts()]
+    async with (
+        opened(spread, None, sources[0]) as a,
+        opened(spread, None, sources[1], serve=False) as worker,
+    ):
+        with trio.fail_after(60):
+            await a.send("tenant-1", "room", "hello")
+            assert {"tenant-1"} == here(a)
+            for each in sources:
+                each.known.discard("tenant-1")
+            assert None is await worker.find_instance("tenant-1", anew=True)
+            assert set() == here(a)
+            assert None is await worker.find_instance("tenant-1", anew=True)
+
+
+async def test_the_owner_s_source_fails_and_nothing_changes(spread, monkeypatch):
+    monkeypatch.setattr(operator_requests, "PATIENCE", 0.1)
+    channel, sources = Noting(), [Accounts(), Accounts()]
+    async with (
+        opened(spread, channel, sources[0]),
+        opened(spread, None, sources[1], serve=False) as worker,
+    ):
+        with trio.fail_after(60):
+            await worker.send("tenant-1", "room", "one")
+            sources[0].gives["tenant-1"] = LookupError("gone")
+            with pytest.raises(InstanceSourceError, match="LookupError: gone"):
+                await worker.find_instance("tenant-1", anew=True)
+            await worker.send("tenant-1", "room", "two")
+        assert ["tenant-1"] * 2 == channel.used
+
+
+async def test_one_that_was_another_process_s_is_looked_up_again(spread, monkeypatch):
+    """Its settings here are those that it had before the owner was told."""
+    monkeypatch.setattr(stored_accounts, "FRESH", 0.1)
+    channel, sources = Noting(), [Accounts(), Accounts()]
+    async with opened(spread, channel, sources[1]) as b:
+        async with opened(spread, channel, sources[0]) as a:
+            with trio.fail_after(60):
+                for each in (a, b):
+                    for name in NAMES:
+                        await each.find_instance(name)
+                await until(lambda: _owned(a) | _owned(b) == set(NAMES) and _owned(a))
+                name = min(_owned(a))
+                _changed(*sources, name=name)
+                await a.find_instance(name, anew=True)
+        with trio.fail_after(60):
+            await until(lambda: name in _owned(b))
+            await until(lambda: second(b, name))
+            await b.send(name, "room", "hello")
+        assert ["second"] == channel.used
+
+
+# -- removed by a process that does not own them
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize("owned", ["whole", "spread"])
+async def test_one_is_removed_by_its_owner_for_another_process(spread, owned, known):
+    """Once, whether the source still knows it or not; what is sent later is not concerned."""
+    channel, source = FakeChannel(latency=1.0), Accounts()
+    async with (
+        opened(spread, channel, source, owned=owned) as a,
+        opened(spread, None, owned=owned, serve=False) as worker,
+    ):
+        with trio.fail_after(60):
+            await worker.send("tenant-1", "room", "first")
+            await worker.enqueue("tenant-1", "room", "under way")
+            await until(lambda: a.statistics().instances[0].in_flight)
+            await worker.enqueue("tenant-1", "room", "left")
+            await until(lambda: a.statistics().instances[0].unfinished == 2)
+            if not known:
+                source.known.clear()
+            left = await worker.remove_instance("tenant-1")
+            assert [("under way", "unknown"), ("left", "cancelled")] == [
+                (each.envelope.text, each.receipt.disposition) for each in left
+            ]
+            if known:
+                assert (await worker.send("tenant-1", "room", "again")).delivered
+            else:
+                assert set() == here(a)
+
+
+async def test_one_is_removed_for_another_owner(spread):
+    async with opened(spread) as a, opened(spread) as b:
+        with trio.fail_after(60):
+            await a.find_instance("tenant-1")
+            await b.find_instance("tenant-1")
+            await until(lambda: "tenant-1" in _owned(a) | _owned(b))
+            other = b if "tenant-1" in _owned(a) else a
+            assert [] == await other.remove_instance("tenant-1")
+            assert "tenant-1" not in here(a) | here(b)

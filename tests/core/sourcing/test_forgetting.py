@@ -317,6 +317,28 @@ async def test_what_is_sent_while_it_is_asked_anew_fails_with_nobody(autojump_cl
     assert ["hello"] == channel.texts("room")
 
 
+async def test_asked_anew_by_many_it_is_asked_for_once_more_than_it_was(autojump_clock):
+    """Each of them gets what the source says after its call; the others wait for the same."""
+    accounts, found = Accounts(takes=1.0), []
+    async with opened(accounts) as gateway:
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def first():
+                found.append(await gateway.find_instance("tenant-1"))
+
+            await trio.sleep(0.5)
+            accounts.gives["tenant-1"] = Instance("tenant-1", "fake", FakeSettings("other"))
+            for _ in range(5):
+
+                @nursery.start_soon
+                async def anew():
+                    found.append(await gateway.find_instance("tenant-1", anew=True))
+
+        assert ["other"] * 6 == [each.settings.name for each in found]
+    assert 2 == accounts.asked["tenant-1"]
+
+
 async def test_a_removed_one_is_found_again(autojump_clock):
     accounts = Accounts()
     async with opened(accounts) as gateway:

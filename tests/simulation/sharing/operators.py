@@ -10,12 +10,12 @@ import psycopg
 import trio
 from sharing.links import SimulatedLink
 from sharing.member import MEMBER, Member
-from sharing.plans import GRID, Blow
+from sharing.plans import GRID, Blow, version_of
 from sharing.stepping import stepped
 from simulated.lives import Killed, Life
 
 from gateway_contrib.postgres.spreading import operating
-from gateway_core import GatewayError
+from gateway_core import GatewayError, Instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sharing.world import World
 
 
+SOON = 10.0
+"""Seconds within which an owner uses new settings of which it or another process was told."""
 NEVER = 120.0
 """Seconds after which a process that was asked for something has ended, or will not do it."""
 
@@ -137,6 +139,61 @@ class Operators:
             found = None
         MEMBER.reset(told)
         return found is not None and not member.life.dead
+
+    # -- new settings
+
+    async def renew(self) -> None:
+        """Change an account's settings, and tell any process; from then on owners use them."""
+        world = self._world
+        instance = self._random.choice(world.setup.config.instances)
+        self.busy += 1
+        world.versions[instance.id] += 1
+        wanted = world.versions[instance.id]
+        world.laws.note("renew", instance.id, wanted)
+        while not await self._told_anew(instance.id):  # noqa: ASYNC110 - processes tell nobody
+            await trio.sleep(GRID)
+        world.laws.happened["renewed"] += 1
+        self.busy -= 1
+        await self._watched(instance, wanted)
+
+    async def _watched(self, instance: Instance, version: int) -> None:
+        """Check that no process owns the account for long and uses older settings than these."""
+        patience = NEVER if self._world.setup.failing else SOON
+        since, by = trio.current_time(), ""
+        while version == self._world.versions[instance.id]:
+            now, owner = trio.current_time(), self._uses_older(instance, version)
+            if owner is None or owner.name != by or owner.stopped_until > now:
+                since, by = now, "" if owner is None else owner.name
+            if now - since > patience:
+                text = f"{by}, which owns {instance.id}, still uses older settings"
+                self._world.laws.expect(False, text)
+                return
+            await trio.sleep(GRID)
+
+    async def _told_anew(self, account: str) -> bool:
+        """Tell any process, which tells the owner; False: that failed, or the process fell."""
+        member = self._any_process()
+        if member is None:
+            return False
+        told, found = MEMBER.set(member), None
+        with trio.move_on_after(NEVER):
+            try:
+                found = await member.life.gateway.find_instance(account, anew=True)
+            except (GatewayError, Killed):
+                found = None
+        MEMBER.reset(told)
+        self._world.laws.note("told anew", account, member.name, found is not None)
+        return found is not None and not member.life.dead
+
+    def _uses_older(self, instance: Instance, version: int) -> Member | None:
+        """The account's owner, if it has the account in memory with older settings than these."""
+        owner = self._owner(instance.id)
+        gateway: Any = None if owner is None or owner.life.dead else owner.life.gateway
+        if gateway is None or not gateway._pager.accounts.has(instance.id):
+            return None
+        account = gateway._registry.serving.get(instance.id)
+        newest = version_of(instance, version)
+        return owner if account is not None and account.instance != newest else None
 
     def _any_process(self) -> Member | None:
         """A process that is there and is not stopped."""

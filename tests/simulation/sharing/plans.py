@@ -78,6 +78,7 @@ class Setup:
     at_once  accounts are taken on all at once, and not one by one
     source   accounts come from a source; None: they are configured
     looks    seconds of a look-up in the source; failing: the share of look-ups that fail
+    renewals  when the source gives an account other settings, which one process is told
     """
 
     seed: int
@@ -111,6 +112,7 @@ class Setup:
     source: SourceSettings | None = None
     looks: Sequence[float] = (0.0,)
     failing: float = 0.0
+    renewals: Sequence[float] = ()
 
     @property
     def spread(self) -> bool:
@@ -153,6 +155,17 @@ def instances_of(
         settings = _SETTINGS[channel](token=token, base_url=url, **limits)
         found.append(Instance(f"{channel}{number}", channel, settings))
     return tuple(found)
+
+
+_VERSIONED = {"telegram": "poll_seconds", "slack": "max_file_size", "discord": "max_file_size"}
+"""A setting of each channel of which nothing depends in these worlds."""
+
+
+def version_of(instance: Instance, version: int) -> Instance:
+    """The instance with the settings that it has after so many changes."""
+    name = _VERSIONED[instance.channel]
+    settings = attrs.evolve(instance.settings, **{name: getattr(instance.settings, name) - version})
+    return attrs.evolve(instance, settings=settings)
 
 
 def _rooms(rng: Random, instances: Sequence[Instance]) -> list[tuple[str, str]]:
@@ -224,7 +237,14 @@ def draw_sourced(seed: int) -> Setup:
         ),
         looks=rng.choice([(0.0,), (0.0, 0.25), (0.25, 1.0, 4.0)]),
         failing=rng.choice([0.0, 0.0, 0.3]),
+        renewals=_renewals(seed, setup.lasts) if seed % 4 == 2 else (),
     )
+
+
+def _renewals(seed: int, lasts: float) -> list[float]:
+    rng = Random(f"renewed:{seed}")
+    most = round(lasts / GRID)
+    return sorted(GRID * rng.randrange(4, most) for _ in range(rng.choice([1, 3, 6])))
 
 
 def _suspensions(seed: int, setup: Setup) -> list[Blow]:

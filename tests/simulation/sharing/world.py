@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +21,17 @@ from sharing.laws import Laws, word_of
 from sharing.member import MEMBER, Member
 from sharing.operators import Operators
 from sharing.outbox import SharedOutbox, world_of
-from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw, draw_sourced, draw_spread
+from sharing.plans import (
+    EMULATED,
+    GRID,
+    Blow,
+    Setup,
+    Wire,
+    draw,
+    draw_sourced,
+    draw_spread,
+    version_of,
+)
 from sharing.server import Server
 from sharing.spread_statements import STATEMENTS
 from simulated.lives import LIFE, Killed, Life
@@ -220,6 +231,7 @@ class World:
         self._network_random = setup.generator("network")
         self._lives = setup.generator("lives")
         self._source = setup.generator("source")
+        self.versions: Counter[str] = Counter()
         self._plans = [
             FaultPlan(seed=f"{instance.id}:{setup.seed}", rates=setup.faults)
             for instance in setup.config.instances
@@ -274,6 +286,8 @@ class World:
             nursery.start_soon(self._blows)
             for blow in setup.suspensions:
                 nursery.start_soon(self._suspended, blow)
+            for at in setup.renewals:
+                nursery.start_soon(self._renewed, at)
             for number in range(setup.members):
                 nursery.start_soon(self._slot, number, network)
             for number in range(setup.applications):
@@ -406,6 +420,10 @@ class World:
     async def _given(self, member: Member, instance_id: str) -> Instance | None:
         """The account that a source gives, after a while; now and then it fails."""
         setup, rng = self.setup, self._source
+        known = {instance.id: instance for instance in setup.config.instances}
+        found = known.get(instance_id)
+        if found is not None and setup.renewals:
+            found = version_of(found, self.versions[instance_id])
         await trio.sleep(rng.choice(setup.looks) if self.on else 0.0)
         await member.port()
         fails = self.on and rng.random() < setup.failing
@@ -413,8 +431,7 @@ class World:
         self.laws.happened["looked up"] += 1
         if fails:
             raise OSError("the source is away")
-        known = {instance.id: instance for instance in setup.config.instances}
-        return known.get(instance_id)
+        return found
 
     def _channels(self) -> list[str]:
         return sorted({instance.channel for instance in self.setup.config.instances})
@@ -440,6 +457,10 @@ class World:
     async def _suspended(self, blow: Blow) -> None:
         await trio.sleep_until(blow.at)
         await self.operators.suspend(blow)
+
+    async def _renewed(self, at: float) -> None:
+        await trio.sleep_until(at)
+        await self.operators.renew()
 
     def _struck(self, blow: Blow) -> Member | None:
         if blow.whose is not None:

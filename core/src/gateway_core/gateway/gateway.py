@@ -28,6 +28,7 @@ from gateway_core.groups.requests import GroupRequests
 from gateway_core.groups.verbs import GroupVerbs
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.endings import Ended
+from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Request, Suspension
 from gateway_core.producers.accepting import Accepting
 from gateway_core.producers.questions import Questions
@@ -206,7 +207,9 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
     async def _answer_question(self, request: Request) -> str:
         """Answer the question of a process that does not deliver for the account."""
         age = max(0, self._clock.now() - request.asked_at) / SECOND
-        return await Questions(self, self._parts.here, request, age).answer()
+        assert self._parts.outbox is not None, "it has the question"  # noqa: S101 - an invariant
+        tell = partial(report, self._parts.outbox.answered, request)
+        return await Questions(self, self._parts.here, request, age, tell).answer()
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         self._parts.tasks.spawn(task)

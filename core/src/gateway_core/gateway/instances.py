@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -12,11 +13,12 @@ from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.backlog.pager import Pager
 from gateway_core.config import GatewayConfig, differing
 from gateway_core.contract.envelopes import Undelivered
-from gateway_core.contract.errors import NotServing, UnknownInstance
+from gateway_core.contract.errors import NotServing, OutboxError, UnknownInstance
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
-from gateway_core.engine.instances.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry, Told
 from gateway_core.producers.producer import Producer
+from gateway_core.sourcing.sourcing import Sourcing
 from gateway_core.submission.draft import Drafting
 from gateway_core.telemetry import (
     CONFIGURATION_RELOADED,
@@ -25,6 +27,10 @@ from gateway_core.telemetry import (
     INSTANCE_REPLACED,
     log_event,
 )
+
+GONE = 2.0
+"""Seconds within which an instance's owner learns that the source no longer knows the instance. It
+is not known whether there is an owner: an instance that no source knows has none."""
 
 
 class InstanceVerbs:
@@ -122,13 +128,15 @@ class InstanceVerbs:
         log_event(CONFIGURATION_RELOADED, **said)
         return reloaded
 
-    async def _remove_all(self, names: Sequence[str], drain: float) -> list[Undelivered]:
+    async def _remove_all(
+        self, names: Sequence[str], drain: float, told: Told = lambda _left: None
+    ) -> list[Undelivered]:
         """Remove instances, all at the same time."""
         left: list[Undelivered] = []
 
         async def remove(name: str) -> None:
             with suppress(UnknownInstance):  # somebody else has removed it
-                left.extend(await self._remove(name, drain, keep=True))
+                left.extend(await self._remove(name, drain, keep=True, told=told))
 
         async with trio.open_nursery() as nursery:
             for name in names:
@@ -151,15 +159,32 @@ class InstanceVerbs:
             return await self._producer.remove_instance(instance_id, drain)
         return await self._remove(instance_id, drain, keep=False)
 
+    async def _remove_here(self, instance_id: str, drain: float, told: Told) -> None:
+        """Do what `remove_instance` does, for a process that asks this one as the account's owner.
+
+        Raises `OutboxError` if another process owns the account by now.
+        """
+        await self._drafting.bring(instance_id)
+        self._check_here(instance_id)
+        await self._remove(instance_id, drain, keep=False, told=told)
+
+    def _check_here(self, instance_id: str) -> None:
+        if not self._is_here(instance_id):
+            raise OutboxError(f"account {instance_id} belongs to another process now")
+
     def _is_here(self, instance_id: str) -> bool:
         """Whether this process delivers for an instance."""
         return self._pager is not None and self._pager.accounts.has(instance_id)
 
-    async def _remove(self, instance_id: str, drain: float, *, keep: bool) -> list[Undelivered]:
+    async def _remove(
+        self, instance_id: str, drain: float, *, keep: bool, told: Told = lambda _left: None
+    ) -> list[Undelivered]:
         """`keep`: a durable outbox keeps the unfinished envelopes."""
         let_go = self._pager.accounts.let_go if keep and self._pager is not None else None
         try:
-            receipts = await self._registry.remove(instance_id, drain=drain, let_go=let_go)
+            receipts = await self._registry.remove(
+                instance_id, drain=drain, let_go=let_go, told=told
+            )
         except BaseException:
             if self._pager is not None and instance_id in self._registry.serving:
                 self._pager.accounts.serve_on(instance_id)
@@ -173,28 +198,61 @@ class InstanceVerbs:
         """The instance; it is then in memory, for as long as it may idle.
 
         anew  ask the `instance_source` again: changed settings are used from now on, and an
-              instance that the source no longer knows is removed, as `reload` removes a missing one
+              instance that the source no longer knows is removed, as `reload` removes a missing
+              one. If another process delivers for the instance, it is asked to do the same, and
+              this one waits for it
 
-        None: there is no instance of that id. Raises `InstanceSourceError` if the source fails; an
-        instance in memory then stays as it is.
+        None: there is no instance of that id. Raises `InstanceSourceError` if the source fails,
+        here or in the process that delivers; an instance in memory then stays as it is.
         """
         self._check_loop()
         source = self._drafting.source
         if source is None:
             account = self._registry.serving.get(instance_id)
             return None if account is None else account.instance
+        if anew:
+            found = await self._find_anew(source, instance_id)
+            pager = self._pager
+            is_here = pager is not None and pager.accounts.surely_has(instance_id)
+            if self._producer is not None and not (found is not None and is_here):
+                with trio.move_on_after(GONE if found is None else math.inf):
+                    await self._producer.find_anew(instance_id)
+            return found
         try:
             async with self._drafting.needing(instance_id):
-                if not anew:
-                    return self._registry.account(instance_id).instance
+                return self._registry.account(instance_id).instance
+        except UnknownInstance:
+            return None
+
+    async def _find_anew(
+        self, source: Sourcing, instance_id: str, told: Told = lambda _left: None
+    ) -> Instance | None:
+        """The instance as this process's source gives it now; here it is used so, or removed."""
+        try:
+            async with self._drafting.needing(instance_id):
                 found = await source.ask_anew(instance_id)
         except UnknownInstance:
             return None
         present = self._registry.serving.get(instance_id)
         if found is None and present is not None and present.sourced:
-            await self._remove_all((instance_id,), self.config.drain_timeout)
+            await self._remove_all((instance_id,), self.config.drain_timeout, told)
             return None
         return None if present is None else present.instance
+
+    async def _found_anew_here(self, instance_id: str, told: Told) -> Instance | None:
+        """What `find_instance` gives, for a process that asks this one as the account's owner.
+
+        told  called if the source no longer knows the account, before that is removed
+
+        Raises `OutboxError` if another process owns the account by now.
+        """
+        source = self._drafting.source
+        if source is None:
+            return await self.find_instance(instance_id)
+        found = await self._find_anew(source, instance_id, told)
+        if found is not None:
+            self._check_here(instance_id)
+        return found
 
     def suspend(self, instance_id: str, why: str = "by the application", *, by: str = "") -> None:
         """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`.

@@ -48,7 +48,8 @@ class Life:
             return
         outbox.requested = pager.requested
         outbox.lost = pager.accounts.lost
-        outbox.arrived = pager.accounts.on_owned = self.groups_arrived
+        outbox.arrived = self.groups_arrived
+        pager.accounts.on_owned = self._owned
         if (spread := parts.spread) is not None:
             spread.offered, spread.leaving = pager.accounts.offered, pager.accounts.leaving
         outbox.next_position = lambda: parts.ids.next_position(parts.clock.wall())
@@ -56,11 +57,21 @@ class Life:
         overview = await pager.recover()
         parts.ids.go_on_after(overview.last_id, overview.sequence)
 
+    def _owned(self, instance_id: str) -> None:
+        """Another process may have served the account's groups, and heard of its new settings."""
+        self.groups_arrived(instance_id)
+        if self._parts.sourced is not None and self._goes_on:
+            self._parts.sourced.stored.owned(instance_id)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether tasks can be started."""
+        return self._parts.tasks.nursery is not None and not self.closing.is_set()
+
     def groups_arrived(self, instance_id: str) -> None:
         """Serve the account's groups, since some of them may not be fed yet."""
-        tasks = self._parts.tasks
-        if tasks.nursery is not None and not self.closing.is_set():
-            tasks.spawn(partial(self._parts.groups.serve, instance_id))
+        if self._goes_on:
+            self._parts.tasks.spawn(partial(self._parts.groups.serve, instance_id))
 
     async def run(self) -> None:
         """Run every task of the gateway in a shield; only quiet, drain, cancel ends them."""

@@ -112,6 +112,7 @@ QUESTIONS: Mapping[str, Mapping[str, Check]] = {
     "resume": _ONE,
     "cancel": _ONE,
     "retry": _ONE,
+    "find_instance": {"instance": _text},
     "remove_instance": {"instance": _text, "drain": _seconds},
     "suspension": {"instance": _text, "suspension": _or_none(_table)},
 }  # fmt: skip

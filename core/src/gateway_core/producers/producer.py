@@ -45,6 +45,10 @@ class Producer:
         """Wait until the owner has every stream's whole text, or needs it no longer."""
         await self._telling.drained()
 
+    async def find_anew(self, instance_id: str) -> None:
+        """Let the owner ask its instance source anew. Raises what the owner raises."""
+        await self._asking.ask(instance_id, "find_instance", instance=instance_id)
+
     async def remove_instance(self, instance_id: str, drain: float) -> list[Undelivered]:
         """Remove an instance, here and at the owner; returns what the owner ended undelivered.
 

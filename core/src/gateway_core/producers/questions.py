@@ -11,8 +11,10 @@ import attrs
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import Envelope, Priority, Send, Undelivered
 from gateway_core.contract.errors import Problem, UnknownInstance
+from gateway_core.contract.instances import Instance
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.groups.job import Job
+from gateway_core.engine.instances.instance_registry import Told
 from gateway_core.groups.registry import Groups
 from gateway_core.outboxes.records import GroupState, Request, Suspension
 from gateway_core.producers.asked import question
@@ -39,9 +41,8 @@ class Face(Protocol):
         not_before: float | None,
         priority: Priority,
     ) -> Job: ...
-    async def remove_instance(  # noqa: D102 - likewise
-        self, instance_id: str, *, drain: float
-    ) -> list[Undelivered]: ...
+    async def _found_anew_here(self, instance_id: str, told: Told) -> Instance | None: ...
+    async def _remove_here(self, instance_id: str, drain: float, told: Told) -> None: ...
     async def _suspended_elsewhere(
         self, instance_id: str, suspension: Suspension | None, request: Request
     ) -> None: ...
@@ -58,12 +59,15 @@ class Questions:
     request  asks the question. Its `instance_id` is the only account that the question may be
              about, since the asking process may send only as this account; empty: any account
     age      seconds since the question was asked
+    tell     gives an answer before the end of `answer`: nothing can be told about an account once
+             this process does not own it any more. What is told after that is ignored
     """
 
     _gateway: Face
     _here: Lookup
     _request: Request
     _age: float
+    _tell: Callable[[str], None]
 
     @property
     def _instance_id(self) -> str:
@@ -85,6 +89,7 @@ class Questions:
             "resume": self._held,
             "cancel": self._held,
             "retry": self._retry,
+            "find_instance": self._find_anew,
             "remove_instance": self._remove,
             "suspension": self._suspend,
         }
@@ -177,11 +182,26 @@ class Questions:
 
     # -- instances
 
+    async def _find_anew(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        self._check(asked["instance"])
+
+        def told(_left: object) -> None:
+            self._tell(json.dumps({"found": False}))
+
+        found = await self._gateway._found_anew_here(asked["instance"], told)  # noqa: SLF001 - this package's own
+        return {"found": found is not None}
+
     async def _remove(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         self._check(asked["instance"])
-        left = await self._gateway.remove_instance(asked["instance"], drain=asked["drain"])
-        undelivered = [[to_json(each.envelope), to_json(each.receipt)] for each in left]
-        return {"undelivered": undelivered}
+        answer: dict[str, Any] = {}
+
+        def told(left: Sequence[Undelivered]) -> None:
+            undelivered = [[to_json(each.envelope), to_json(each.receipt)] for each in left]
+            answer["undelivered"] = undelivered
+            self._tell(json.dumps(answer))
+
+        await self._gateway._remove_here(asked["instance"], asked["drain"], told)  # noqa: SLF001 - this package's own
+        return answer
 
     async def _suspend(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Suspend the account, or resume it."""

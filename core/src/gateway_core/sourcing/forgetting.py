@@ -89,7 +89,7 @@ class Forgetting:
         source.registry.forget(accounts)
         for account in accounts:
             instance_id = account.instance.id
-            del source.used_at[instance_id]
+            source.forget(instance_id)
             if source.backlog is not None:
                 source.backlog.forget(instance_id)
             self._left(instance_id)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -16,7 +15,7 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.owning.accounts import Accounts
 from gateway_core.clock import Clock
 from gateway_core.config import SourceSettings
-from gateway_core.contract.errors import GatewayError, UnknownInstance
+from gateway_core.contract.errors import UnknownInstance
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
 from gateway_core.engine.instances.instance_registry import InstanceRegistry
@@ -32,6 +31,7 @@ class Sourcing:
     on_found  called with the id of each account that came into memory
     users     by an account's id: how many need it right now
     used_at   by an account's id: when it was last needed, in engine nanoseconds
+    asked_at  by an account's id: when the source was last asked for it, in engine nanoseconds
     """
 
     _source: InstanceSource
@@ -43,9 +43,9 @@ class Sourcing:
     on_found: Callable[[str], None] = attrs.field(init=False)
     users: Counter[str] = attrs.field(factory=Counter, init=False)
     used_at: dict[str, int] = attrs.field(factory=dict, init=False)
+    asked_at: dict[str, int] = attrs.field(factory=dict, init=False)
     _asking: Asking = attrs.field(init=False)
     _lookups: LookUps = attrs.field(init=False)
-    _anew: dict[str, Instance | None] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._asking = Asking(self._source, self.settings, self.registry)
@@ -97,43 +97,36 @@ class Sourcing:
         If its settings differ, it has the new ones from now on. If the source does not know it
         (None), it stays as it is. Raises as `use` does, except `UnknownInstance`.
         """
-        while instance_id in self._lookups:  # a look-up that began before this call
-            await self._wait_out(instance_id)
-        self._anew[instance_id] = None
         try:
-            await self._lookups.wait(instance_id)
-            return self._anew[instance_id]
+            return await self._lookups.anew(instance_id)
         except UnknownInstance:
             return None
-        finally:
-            self._anew.pop(instance_id, None)
 
-    async def _wait_out(self, instance_id: str) -> None:
-        with suppress(GatewayError):  # the look-up's own callers get it
-            await self._lookups.wait(instance_id)
-
-    async def _look_up(self, instance_id: str) -> None:
+    async def _look_up(self, instance_id: str, anew: bool) -> Instance | None:
         present = self.registry.serving.get(instance_id)
-        if present is not None and instance_id not in self._anew:
-            return
+        if present is not None and not anew:
+            return present.instance
+        asked_at = self.clock.now()
         found = await self._asking.ask(instance_id)
-        if instance_id in self._anew:
-            self._anew[instance_id] = found
         present = self.registry.serving.get(instance_id)
         if found is None:
             if present is None:
                 self.registry.account(instance_id, looked_up=True)  # raises that there is none
-        elif present is None:
-            self._add(found)
+            return None
+        if present is None:
+            self._add(found, asked_at)
             if self.backlog is not None:
                 await self.backlog.until_owned(instance_id)
-        elif present.sourced and found != present.instance:
-            self.registry.replace(found, keep_held=True)
-            log_event(INSTANCE_REPLACED, instance=instance_id, channel=found.channel)
+        elif present.sourced:
+            self.asked_at[instance_id] = asked_at
+            if found != present.instance:
+                self.registry.replace(found, keep_held=True)
+                log_event(INSTANCE_REPLACED, instance=instance_id, channel=found.channel)
+        return found
 
-    def _add(self, found: Instance) -> None:
+    def _add(self, found: Instance, asked_at: int) -> None:
         self.registry.add(found, sourced=True)
-        self.used_at[found.id] = self.clock.now()
+        self.used_at[found.id], self.asked_at[found.id] = self.clock.now(), asked_at
         log_event(INSTANCE_FOUND, instance=found.id, channel=found.channel)
         if self.backlog is not None:
             self.backlog.serve(found.id)
@@ -145,7 +138,12 @@ class Sourcing:
         for instance_id in tuple(self.used_at):
             account = serving.get(instance_id)
             if account is None or not account.sourced:  # it was removed, or configured since
-                del self.used_at[instance_id]
+                self.forget(instance_id)
             else:
                 kept.append(account)
         return kept
+
+    def forget(self, instance_id: str) -> None:
+        """The account is not in memory any more, or the source's no more."""
+        del self.used_at[instance_id]
+        self.asked_at.pop(instance_id, None)

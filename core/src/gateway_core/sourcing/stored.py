@@ -3,6 +3,9 @@
 Few accounts are asked for at a time, so that look-ups for new envelopes have their turn. If the
 source fails for an account, it is asked again, with a growing backoff. If the source does not know
 an account, the account's envelopes wait, as those of an account that is not configured.
+
+An account that is owned from now on, and has been in memory for some time, is asked for as well:
+its last owner may have been told of new settings.
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ import attrs
 import trio
 
 from gateway_core.backoff import Backoff
+from gateway_core.clock import SECOND
 from gateway_core.contract.errors import GatewayClosed, InstanceSourceError, UnknownInstance
 from gateway_core.sourcing.sourcing import Sourcing
 from gateway_core.telemetry import INSTANCE_SOURCE_FAILED, OUTBOX_UNSERVED, is_told, log_event
 
 AGAIN = Backoff(base=1.0, cap=60.0)
 """Seconds until the source is asked again for the accounts for which it failed."""
+FRESH = 5.0
+"""Seconds after a look-up in which an account that is owned then is not asked for again."""
 MOST_CAUSES = 16
 """How many causes of failures are counted at a time."""
 
@@ -32,6 +38,7 @@ class Stored:
     _later    the same, for accounts for which the source failed
     _wanted   the ids of both, and of the accounts that are being asked for
     _again    ids that were wanted once more meanwhile: the account may have come and gone
+    _anew     ids of accounts in memory whose settings may be old
     on_unknown  called with each id that the source does not know
     """
 
@@ -41,6 +48,7 @@ class Stored:
     _later: list[tuple[str, int]] = attrs.field(factory=list, init=False)
     _wanted: set[str] = attrs.field(factory=set, init=False)
     _again: set[str] = attrs.field(factory=set, init=False)
+    _anew: set[str] = attrs.field(factory=set, init=False)
     on_unknown: Callable[[str], None] = attrs.field(default=lambda _id: None, init=False)
     _causes: Counter[str] = attrs.field(factory=Counter, init=False)
     _rounds: int = attrs.field(default=0, init=False)
@@ -56,6 +64,16 @@ class Stored:
         self._waiting.append((instance_id, stored))
         self._work()
 
+    def owned(self, instance_id: str) -> None:
+        """Ask anew for an account that this process owns from now on, unless it was just asked for.
+
+        Until the source answers, the settings in memory are used.
+        """
+        asked_at, now = self._sourcing.asked_at.get(instance_id), self._sourcing.clock.now()
+        if asked_at is not None and now - asked_at > FRESH * SECOND:
+            self._anew.add(instance_id)
+            self.want(instance_id, 0)
+
     def begin(self) -> None:
         """The gateway is open: ask for the accounts that are wanted by now, and for later ones."""
         self._begun = True
@@ -66,6 +84,7 @@ class Stored:
         self._begun = False
         self._waiting.clear()
         self._again.clear()
+        self._anew.clear()
 
     def _work(self) -> None:
         most = max(1, self._sourcing.settings.at_once // 2)
@@ -87,15 +106,19 @@ class Stored:
         self._wanted.discard(instance_id)
         if instance_id in self._again:
             self._again.discard(instance_id)
-            if instance_id not in self._sourcing.registry.serving:
+            if not self._is_here(instance_id):
                 self.want(instance_id, 0)
 
     async def _ask(self, instance_id: str, stored: int) -> bool:
         """Load the account; false: the source failed, and is asked again later."""
-        if instance_id in self._sourcing.registry.serving:
+        if self._is_here(instance_id):
             return True
         try:
-            await self._sourcing.bring(instance_id)
+            if instance_id in self._anew:
+                self._anew.discard(instance_id)
+                await self._sourcing.ask_anew(instance_id)
+            else:
+                await self._sourcing.bring(instance_id)
         except GatewayClosed:
             return True
         except UnknownInstance:
@@ -104,6 +127,8 @@ class Stored:
                 log_event(OUTBOX_UNSERVED, instance=instance_id, stored=stored)
         except InstanceSourceError as error:
             self._failed(error)
+            if instance_id in self._sourcing.registry.serving:
+                self._anew.add(instance_id)
             self._later.append((instance_id, stored))
             if len(self._later) == 1:
                 self._rounds += 1
@@ -111,6 +136,10 @@ class Stored:
             return False
         self._rounds = 0
         return True
+
+    def _is_here(self, instance_id: str) -> bool:
+        """Whether the account is in memory, with settings that are no other process's old ones."""
+        return instance_id in self._sourcing.registry.serving and instance_id not in self._anew
 
     def _failed(self, error: InstanceSourceError) -> None:
         """Log the first failure of one cause, the 10th, the 100th and so on."""

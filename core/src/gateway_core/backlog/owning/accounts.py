@@ -241,6 +241,10 @@ class Accounts:
         """Whether this process owns the account; true as well if it is not in memory."""
         return instance_id not in self.ownership.wanted
 
+    def surely_has(self, instance_id: str) -> bool:
+        """Like `has`, but false as well if another process may own the account by now."""
+        return self.has(instance_id) and self._journal.covers(instance_id)
+
     def is_coming(self, instance_id: str) -> bool:
         """Whether the outbox gave the account to this process, which has not read its state yet."""
         return instance_id in self.ownership.half_had

@@ -10,6 +10,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from itertools import islice
+from typing import TypeAlias
 
 import attrs
 import trio
@@ -40,6 +41,9 @@ from gateway_core.ratelimits.instance_limits import InstanceLimits
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
+
+Told: TypeAlias = Callable[[list[Undelivered]], None]
+"""Called with the envelopes that a removed instance leaves undelivered."""
 
 MOST_NAMED = 50
 """How many instances an error names at most."""
@@ -209,10 +213,12 @@ class InstanceRegistry:
         *,
         drain: float = 0.0,
         let_go: Callable[[InstanceState], Awaitable[None]] | None = None,
+        told: Told = lambda _left: None,
     ) -> list[Undelivered]:
         """Remove an instance after up to `drain` seconds; returns the envelopes left unsent.
 
         let_go  ends no envelope: the outbox stores the unfinished ones until the instance is back
+        told    called with what is returned, while this process still owns the account
         """
         account = self.account(instance_id)
         if not (is_finite(drain) or drain == math.inf) or drain < 0:
@@ -233,6 +239,7 @@ class InstanceRegistry:
             else:
                 await self.stopping.at_rest(account)
                 await let_go(account)
+        told(left)
         self._take_out(account)
         self._gone[instance_id] = account.hooks
         self._gone.move_to_end(instance_id)

@@ -101,10 +101,14 @@ class Stopping:
             self._spawn(end_rest)
 
     def lift(self, account: InstanceState, now: int) -> None:
-        """Open again the limits that refusals closed, for this process run and the next."""
-        if self._journal is not None:
+        """Open again the limits that refusals closed, for this process run and the next.
+
+        What is stored of an account is its owner's: another process changes nothing of that.
+        """
+        instance_id = account.instance.id
+        if self._journal is not None and self._journal.covers(instance_id):
             for operation in ("", *account.limits.operations):
-                self._journal.closed(account.instance.id, operation, 0.0)
+                self._journal.closed(instance_id, operation, 0.0)
         serve_waiters(account.limits.lift(now), now)
         for partition in self.partitions:
             partition.scheduler.lift(account, now)
