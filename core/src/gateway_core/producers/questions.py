@@ -13,8 +13,8 @@ from gateway_core.contract.envelopes import Envelope, Priority, Send, Undelivere
 from gateway_core.contract.errors import Problem, UnknownInstance
 from gateway_core.contract.instances import Instance
 from gateway_core.deliveries.remembered import Scope
-from gateway_core.groups.job import Job
 from gateway_core.engine.instances.instance_registry import Told
+from gateway_core.groups.job import Job
 from gateway_core.groups.registry import Groups
 from gateway_core.outboxes.records import GroupState, Request, Suspension
 from gateway_core.producers.asked import question
