@@ -37,6 +37,7 @@ RARE = (
     225,
     150,
     44,
+    3_000_265,
 )
 """Seeds beyond a short run, for events that hardly happen elsewhere: an envelope is stored, but its
 caller does not hear so; an envelope ends fatal, another one crashed; an edit that waited comes in
@@ -50,7 +51,8 @@ when the process ends; an aged bulk message needs the only attempt of its accoun
 it reserved; two limits that are both reserved pass a lane to each other; an edit in doubt is cut,
 and the process ends; a group is handed in, and an event answered, while the gateway closes; failed
 members of a group in a file are tried again; a text goes without its files; somebody deletes the
-message of a stream."""
+message of a stream; a group's members are tried again before what a former process left is
+loaded."""
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_cl
         clock=SimpleNamespace(wall=lambda: 100.0),
         put_behind=None,
     )
-    times.open(scheduled=False)
+    times.open((), scheduled=False)
     outbox.add(90.0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(times.expire)

@@ -229,7 +229,7 @@ class Callers:
         """Submit without waiting: the envelope may be refused, but not late."""
         send, begun = self.envelope(rng), trio.current_time()
         pager = self.gateway._pager  # a life's first calls wait until it knows what was delayed
-        looks = pager is not None and (send.key or not pager.accounts.knows_delayed.is_set())
+        looks = pager is not None and (send.key or not pager.accounts.is_read(send.instance_id))
         try:
             self.sent.append((send, await self.gateway.submit(send, wait=False)))
         except Overloaded as full:

@@ -977,8 +977,26 @@ class Ledger:
             held = self._is_held_back(other) or (other.number in entry.behind and not shown)
             if (waits or begun) and held:
                 other.parked, waits, begun = True, False, False
+            if self._was_due_before(other, entry):
+                self.expect(False, f"{entry} comes before {other}, which was due as it came")
             self.expect(not begun, f"{entry} starts between the parts of {other}")
             self.expect(not waits, f"{entry} overtakes {other}")
+
+    def _was_due_before(self, scheduled: Entry, entry: Entry) -> bool:
+        """Whether a message that a former life accepted was due when this life accepted the other.
+
+        It must not have begun, and nothing else may have taken it out of its place.
+        """
+        due, former = scheduled.envelope.not_before, scheduled.born < self.life == entry.born
+        return (
+            due is not None
+            and former
+            and due <= virtual_wall() - (trio.current_time() - self.born_at)
+            and not self.offset
+            and not (scheduled.calls or scheduled.told or scheduled.tried_again or entry.parked)
+            and scheduled.heard
+            and getattr(scheduled.envelope, "target", None) is None
+        )
 
     def _expect_quiet(self, call: Call) -> None:
         """Nothing in the lane follows a message in doubt before the quarantine is over."""

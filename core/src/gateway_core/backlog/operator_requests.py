@@ -15,7 +15,7 @@ import attrs
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.lines import Lines, Place
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Disposition
+from gateway_core.contract.envelopes import Disposition, Envelope
 from gateway_core.contract.errors import (
     GatewayClosed,
     GatewayError,
@@ -54,6 +54,7 @@ class OperatorRequests:
                 in memory
     note_deadline  called with the deadline of such an envelope, a POSIX time
     position    gives the envelope with an id the position after all others, and returns it
+    must_follow  whether an envelope must come in after its room's spilled envelopes
     comes       called with each request to accept an envelope, as soon as it is queued
     accept      accepts a request's envelope; returns its id, or the id of the envelope with the
                 same key, and whether that envelope had ended. Calls its second argument once a
@@ -77,6 +78,7 @@ class OperatorRequests:
     _put_behind: Callable[[str, str, int, Stream], None]
     _note_deadline: Callable[[float], object]
     _position: Callable[[str], int]
+    _must_follow: Callable[[Envelope], bool]
     comes: Callable[[Request], None] = attrs.field(init=False)
     accept: Callable[[Request, Callable[[], None]], Awaitable[tuple[str, bool]]] = attrs.field(
         init=False
@@ -253,7 +255,8 @@ class OperatorRequests:
         if account is None:
             return
         place, stream = (envelope.instance_id, envelope.external_room_id), stored.entry.stream
-        if partition.admission.full(*place, RANKS[stream.priority]) is None:
+        full = partition.admission.full(*place, RANKS[stream.priority])
+        if full is None and not self._must_follow(envelope):
             self._intake.take(stored, partition, account)
         else:
             self._note_deadline(stored.entry.deadline)

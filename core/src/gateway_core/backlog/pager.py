@@ -114,6 +114,7 @@ class Pager:
             put_behind=self._put_behind,
             note_deadline=self._schedule.deadlines.note,
             position=journal.entered_id,
+            must_follow=self._must_follow,
         )
         self.accounts.on_gone = self.accounts.moving.given_up = self.requests.forget
 
@@ -134,7 +135,7 @@ class Pager:
         """Give the totals to each component, and note which instances have stored envelopes."""
         self.capacity.open(overview)
         self._cursors.pressing = True
-        self._schedule.open(scheduled=bool(overview.scheduled))
+        self._schedule.open(overview.unfinished, scheduled=bool(overview.scheduled))
         if not (overview.scheduled and self._registry.delays):
             self.accounts.knows_delayed.set()
         self._intake.open(overview)
@@ -190,16 +191,16 @@ class Pager:
             delivery.due > delivery.accepted_at or self._follows(delivery)
         ):
             return True
-        cursor = self._cursors.of.get(envelope.instance_id)
-        if cursor is not None and self._must_follow(envelope, cursor):
-            return True
-        return self._suspended(account)
+        return self._must_follow(envelope) or self._suspended(account)
 
-    def _must_follow(self, envelope: Envelope, cursors: InstanceCursors) -> bool:
+    def _must_follow(self, envelope: Envelope) -> bool:
         """Whether the envelope must come in after its room's spilled envelopes.
 
         With `order="none"`, only changes do, and a change of a known message only after changes.
         """
+        cursors = self._cursors.of.get(envelope.instance_id)
+        if cursors is None:
+            return False
         room, change = envelope.external_room_id, envelope.target is not None
         if envelope.order != "none":
             return cursors.holds(room, change=change)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import attrs
+import trio
 
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
@@ -76,6 +77,8 @@ class Schedule:
 
     put_behind  called with instance, room, position and stream of an envelope that is due now
     goes_on     whether this process goes on with an account's stored envelopes
+    unread      accounts of which envelopes may be due that were not looked for since the account
+                came: what is accepted for them now comes after these
     """
 
     _outbox: Outbox
@@ -91,12 +94,18 @@ class Schedule:
     )
     _released: dict[Place, None] = attrs.field(factory=dict, init=False)
     _following: int = attrs.field(default=0, init=False)
+    unread: set[str] = attrs.field(factory=set, init=False)
+    _has_read: trio.Event = attrs.field(factory=trio.Event, init=False)
 
-    def open(self, *, scheduled: bool) -> None:
-        """Open, knowing only whether previous process runs left scheduled envelopes."""
+    def open(self, stored: Iterable[str], *, scheduled: bool) -> None:
+        """Open, knowing only whether previous process runs left scheduled envelopes.
+
+        stored  the accounts that have stored envelopes
+        """
         self.deadlines.next = self._clock.wall()
         if scheduled:
             self.due.next = 0.0
+            self.unread.update(stored)
 
     @property
     def releases(self) -> bool:
@@ -108,10 +117,22 @@ class Schedule:
         """Whether any spilled envelope waits for its due time."""
         return self.due.next < math.inf
 
-    def look_back(self) -> None:
-        """Read all times again: envelopes whose instance was not there were passed over."""
+    def look_back(self, instance_id: str) -> None:
+        """Read all times again: envelopes of an instance that was not there were passed over."""
         self.deadlines.note(0.0)
         self.due.note(0.0)
+        self.unread.add(instance_id)
+
+    async def until_read(self, instance_id: str) -> None:
+        """Wait until the account's envelopes that are due have entered."""
+        while instance_id in self.unread:
+            await self._has_read.wait()
+
+    def all_read(self, instance_ids: Iterable[str]) -> None:
+        """What is due of these accounts has entered, or enters somewhere else."""
+        self.unread.difference_update(instance_ids)
+        self._has_read.set()
+        self._has_read = trio.Event()
 
     async def scan(self) -> bool:
         """Put envelopes that are due at the end of their rooms; whether there may be more."""
@@ -129,6 +150,8 @@ class Schedule:
             found = await self._outbox.scheduled(until=math.inf, after=self.due.reached, limit=1)
         for stored in found:
             self.due.next = min(self.due.next, stored.entry.due or 0.0)
+        if self.unread and self.due.next > wall:  # else somebody has looked back meanwhile
+            self.all_read(tuple(self.unread))
         return False
 
     def _delayed(self, stored: StoredEntry, wall: float) -> bool:

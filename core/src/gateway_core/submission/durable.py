@@ -41,8 +41,8 @@ class DurableWay:
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept the draft, join the envelope that has its key, or raise the reason why not."""
-        if not self._pager.accounts.knows_delayed.is_set():
-            await self._until_delayed_are_known(draft)
+        if not self._pager.accounts.is_read(draft.account.instance.id):
+            await self._until_read(draft)
         return await self._accept(draft, wait=wait)
 
     async def _accept(self, draft: Draft, *, wait: bool) -> Ticket:
@@ -82,13 +82,13 @@ class DurableWay:
         drafting.observer.accepted(delivery, draft.account, index, draft.begun, asked)
         return Ticket(delivery, waited=True)
 
-    async def _until_delayed_are_known(self, draft: Draft) -> None:
-        """Wait until it is known which rooms wait for envelopes that a previous run delayed."""
+    async def _until_read(self, draft: Draft) -> None:
+        """Wait until what a previous run delayed or scheduled is known, and what is due is in."""
         drafting = self._drafting
         now = drafting.clock.now()
         draft.waits_from(now)
         with trio.move_on_after((drafting.deadline_of(draft, now) - now) / SECOND):
-            await self._pager.accounts.knows_delayed.wait()
+            await self._pager.accounts.until_read(draft.account.instance.id)
         drafting.check_open()
 
     # -- slots

@@ -95,6 +95,7 @@ class Accounts:
         """Loading has stopped: wake everybody who waits for it."""
         self._has_let_go.set()
         self.knows_delayed.set()
+        self._schedule.all_read(tuple(self._schedule.unread))
 
     @property
     def unserved(self) -> dict[str, int]:
@@ -132,7 +133,7 @@ class Accounts:
     def serve_on(self, instance_id: str) -> None:
         """An account that was to be taken out stays: read again what came due meanwhile."""
         if self._intake.spilled_of[instance_id]:
-            self._schedule.look_back()
+            self._schedule.look_back(instance_id)
             self._wake()
 
     def offered(self) -> None:
@@ -156,6 +157,7 @@ class Accounts:
     def lost(self, instance_id: str) -> None:
         """Another process owns the account: nothing begins here until it is owned here again."""
         self.on_gone(instance_id)
+        self._schedule.all_read([instance_id])
         if self._spread is not None and instance_id in self.ownership.wanted:
             self.ownership.lose_again(instance_id)  # it is moving there, or was just being taken
             if (account := self.moving.overtaken(instance_id)) is not None:
@@ -191,7 +193,7 @@ class Accounts:
             self._has_let_go = trio.Event()
             if self._spread is None and instance_id in self._registry.serving:
                 self.cursors.begin(instance_id)
-                self._schedule.look_back()
+                self._schedule.look_back(instance_id)
 
     @property
     def are_recounted(self) -> bool:
@@ -217,6 +219,8 @@ class Accounts:
     def _gained(self, instance_id: str, recovery: Recovery) -> None:
         """Take in what is stored for an account, if accounts are spread: it was unknown before."""
         if recovery.stored is None:
+            if self._intake.spilled_of[instance_id]:  # what was due was passed over until now
+                self._schedule.look_back(instance_id)
             return
         stored = recovery.stored
         left = attrs.evolve(stored, last_id=recovery.last_id, sequence=recovery.sequence)
@@ -224,7 +228,7 @@ class Accounts:
         log_event(ACCOUNT_OWNED, instance=instance_id, stored=count)
         if count:
             self.cursors.begin(instance_id)
-            self._schedule.look_back()
+            self._schedule.look_back(instance_id)
         if stored.scheduled and self._registry.delays:
             self.knows_delayed = trio.Event()
 
@@ -332,6 +336,16 @@ class Accounts:
         self._capacity.forget(instance_id)
         self._intake.forget(instance_id)
         self.moving.appending.pop(instance_id, None)
+
+    def is_read(self, instance_id: str) -> bool:
+        """Whether it is known what the account's former runs or owners delayed and scheduled."""
+        return self.knows_delayed.is_set() and instance_id not in self._schedule.unread
+
+    async def until_read(self, instance_id: str) -> None:
+        """Wait until `is_read`: what is accepted for the account comes after what is due by now."""
+        while not self.is_read(instance_id):
+            await self.knows_delayed.wait()
+            await self._schedule.until_read(instance_id)
 
     def tell_served(self) -> None:
         """Tell an outbox that spreads accounts which accounts are served now."""
