@@ -105,3 +105,21 @@ async def test_what_broke_before_it_began_has_spent_nothing(engine, say, autojum
         assert 1 == len(channel.made)
         for ticket in tickets:
             await gateway.cancel(ticket)
+
+
+async def test_a_session_that_opens_slowly_keeps_nothing_beyond_its_deadline(
+    engine, say, autojump_clock
+):
+    """Nothing was dispatched; what has the time is sent as the session opens."""
+    channel = Slow()
+    async with engine(channel, partition_count=1) as gateway:
+        begun = trio.current_time()
+        short = [await gateway.submit(say.message(f"{n}", ttl=2)) for n in range(30)]
+        long = [await gateway.submit(say.message(f"{n}")) for n in range(30)]
+        for ticket in short:
+            receipt = await ticket.receipt()
+            assert (Disposition.EXPIRED, 0) == (receipt.disposition, receipt.attempts)
+        assert 2 <= trio.current_time() - begun < 2.1
+        for ticket in long:
+            assert (await ticket.receipt()).delivered
+        assert 5 <= trio.current_time() - begun < 7

@@ -137,13 +137,20 @@ class Attempts:
     async def _made_ready(
         self, running: RunningAttempt, session: OpenSession | None, worker: Worker, now: int
     ) -> OpenSession | None:
-        """Open the session, and record that the attempt begins; None: it does not begin."""
+        """Open the session, and record that the attempt begins; None: it does not begin.
+
+        A session that opens slowly keeps no envelope beyond its deadline.
+        """
         delivery, step = running.delivery, running.step
         if session is None:
-            try:
-                session = await running.lane.room.account.sessions.acquire()
-            except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-                self._unopened(running, stopped(raised))
+            with trio.move_on_after(max(0.0, (delivery.deadline - now) / SECOND)):
+                try:
+                    session = await running.lane.room.account.sessions.acquire()
+                except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+                    self._unopened(running, stopped(raised))
+                    return None
+            if session is None:
+                self._void(running.lane)
                 return None
             now = self._clock.now()
         if not _may_begin(running, now):
