@@ -117,11 +117,14 @@ class Schedule:
         """Whether any spilled envelope waits for its due time."""
         return self.due.next < math.inf
 
-    def look_back(self, instance_id: str) -> None:
-        """Read all times again: envelopes of an instance that was not there were passed over."""
+    def look_back(self, *unread: str) -> None:
+        """Read all times again: envelopes of instances that were not there were passed over.
+
+        unread  instances for which nothing is accepted until that is done
+        """
         self.deadlines.note(0.0)
         self.due.note(0.0)
-        self.unread.add(instance_id)
+        self.unread.update(unread)
 
     async def until_read(self, instance_id: str) -> None:
         """Wait until the account's envelopes that are due have entered."""

@@ -193,7 +193,7 @@ class Accounts:
             self._has_let_go = trio.Event()
             if self._spread is None and instance_id in self._registry.serving:
                 self.cursors.begin(instance_id)
-                self._schedule.look_back(instance_id)
+                self._schedule.look_back()
 
     @property
     def are_recounted(self) -> bool:
@@ -338,8 +338,12 @@ class Accounts:
         self.moving.appending.pop(instance_id, None)
 
     def is_read(self, instance_id: str) -> bool:
-        """Whether it is known what the account's former runs or owners delayed and scheduled."""
-        return self.knows_delayed.is_set() and instance_id not in self._schedule.unread
+        """Whether it is known what the account's former runs or owners delayed and scheduled.
+
+        True as well while another process has the outbox: nothing is accepted here then.
+        """
+        known = self.knows_delayed.is_set() and instance_id not in self._schedule.unread
+        return known or (self._all_lost and bool(self.ownership.taking))
 
     async def until_read(self, instance_id: str) -> None:
         """Wait until `is_read`: what is accepted for the account comes after what is due by now."""
