@@ -14,6 +14,7 @@ from amounts import amount
 from postgres_proxy import between
 from postgres_shared import PATIENCE, Shared
 from sealed import FIRST
+from structlog.testing import capture_logs
 
 from gateway_contrib.durable.operators.looking import Which
 from gateway_contrib.durable.sealing.keyring import Keyring
@@ -853,6 +854,24 @@ async def test_a_role_hands_over_as_the_instances_that_are_granted_to_it(web, qu
     with pytest.raises(OutboxError, match=r"^outbox postgresql://.*does not let this role in"):
         async with web.producer(url=web.server.url(user="producer_guest")):
             pass
+
+
+async def test_a_suspension_that_a_role_may_not_ask_for_is_refused_once(web, quick):
+    url = web.server.url(user="producer_web")
+    names = ("bot", "other")
+    async with (
+        web.owner(instances=names) as owner,
+        web.producer(url=url, instances=names) as producer,
+    ):
+        with capture_logs() as logs:
+            producer.suspend("other", "not its own")
+            await trio.sleep(2)
+        (refused,) = [log for log in logs if log["event"] == "gateway.suspension_refused"]
+        assert ("other", "suspend") == (refused["instance"], refused["asked"])
+        assert "role producer_web may not send as instance other" in refused["error"]
+        assert [] == [log for log in logs if log["event"] == "gateway.outbox_failed"]
+        web.let_in("producer_web", "other")
+        assert (await owner.send("other", "room", "text")).delivered
 
 
 async def no_questions_about(producer, foreign, others):

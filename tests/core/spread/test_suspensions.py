@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from gateway_core import InstanceSuspended, OutboxError, Verdict
 from gateway_core.clock import SECOND
-from gateway_core.outboxes import Suspension
+from gateway_core.outboxes import OutboxForbidden, Suspension
 from gateway_core.testing import FakeChannel, failing, open_test_gateway, virtual_wall
 from tests.shared.spread_in_memory import Member, Store
 
@@ -154,6 +154,39 @@ async def test_what_cannot_be_stored_now_holds_here_and_is_stored_later(autojump
         assert {"one", "two"} == store.suspended.keys()
         assert suspended(a, "two") is not None
     assert [] == [*channels[0].made, *channels[1].made]
+
+
+async def test_what_the_outbox_forbids_is_refused_once_and_never_done(autojump_clock):
+    """Not even once it is granted: nobody expects an old call to take effect then."""
+    async with two() as (store, (a, b), channels):
+        suspensions = b._parts.suspensions
+        allowed, tried = suspensions.tell, []
+
+        async def forbidden(instance_id, question):
+            tried.append(instance_id)
+            if instance_id == "one":
+                raise OutboxForbidden("role web may not send as instance one")
+            await allowed(instance_id, question)
+
+        suspensions.tell = forbidden
+        with capture_logs() as logs:
+            b.suspend("one", "not mine to say")
+            b.suspend("two")
+            await trio.sleep(5)
+            b.resume("one")
+            await trio.sleep(5)
+        assert ["one", "two", "one"] == tried
+        refused = [log for log in logs if log["event"] == "gateway.suspension_refused"]
+        assert [("one", "suspend"), ("one", "resume")] == [
+            (log["instance"], log["asked"]) for log in refused
+        ]
+        assert {"role web may not send as instance one"} == {log["error"] for log in refused}
+        assert [] == [log for log in logs if log["event"] == "gateway.outbox_failed"]
+        suspensions.tell = allowed
+        await trio.sleep(5)
+        assert ["two"] == list(store.suspended)
+        assert (await a.send("one", "room", "text")).delivered
+    assert 1 == len(channels[0].made)
 
 
 async def test_a_gateway_that_closes_stores_what_it_was_asked_before(autojump_clock):

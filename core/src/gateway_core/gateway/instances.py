@@ -262,7 +262,7 @@ class InstanceVerbs:
 
         If the outbox stores suspensions, it does so in the next moments; the suspension then holds
         after a restart as well. If another process owns the account, this one asks that process,
-        now or once it is there.
+        now or once it is there; if the outbox forbids that, `gateway.suspension_refused` is logged.
         """
         self._check_loop()
         self._suspensions.suspend(instance_id, why, by)

@@ -91,6 +91,12 @@ INSTANCE_RESUMED = Event(
     "closes",
     "instance by",
 )  # fmt: skip
+SUSPENSION_REFUSED = Event(
+    "suspension_refused", "error",
+    "`suspend` or `resume` (`asked`) in a process that does not own the instance was refused, and "
+    "is not tried again: the process's role may not send as the instance",
+    "instance asked error",
+)  # fmt: skip
 INSTANCE_ADDED = Event(
     "instance_added", "info", "the instance was added at run time", "instance channel"
 )

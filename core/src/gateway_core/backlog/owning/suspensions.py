@@ -19,8 +19,9 @@ from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
 from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.outboxes.handover import suspension_question
-from gateway_core.outboxes.records import Suspension
+from gateway_core.outboxes.records import OutboxForbidden, Suspension
 from gateway_core.outboxes.troubles import Troubles
+from gateway_core.telemetry import SUSPENSION_REFUSED, log_event
 
 AGAIN = 1.0
 """Seconds until the outbox is asked again after it failed."""
@@ -193,7 +194,11 @@ class Suspensions:
         if self.is_here(instance_id):
             await self._stored(instance_id, self._registry.serving.get(instance_id), wish)
         elif self.tell is not None:
-            await self.tell(instance_id, suspension_question(instance_id, wish.suspension))
+            try:
+                await self.tell(instance_id, suspension_question(instance_id, wish.suspension))
+            except OutboxForbidden as error:  # nobody expects it to happen once that is granted
+                asked = "resume" if wish.suspension is None else "suspend"
+                log_event(SUSPENSION_REFUSED, instance=instance_id, asked=asked, error=str(error))
 
     async def _stored(self, instance_id: str, account: InstanceState | None, wish: Wish) -> None:
         """Store wishes in their order, whether this process or another one asks.
