@@ -9,6 +9,7 @@ from gateway_contrib.postgres import enqueue
 from gateway_contrib.postgres.operators.operating import Operator
 from gateway_contrib.postgres.producing import handover
 from gateway_core import File, OutboxError, Send
+from gateway_core.outboxes import OutboxForbidden
 from gateway_core.testing import virtual_wall
 
 REFUSES, LEAVES_OUT = (), ("ignore_startup_parameters = options",)
@@ -78,6 +79,20 @@ async def test_it_makes_the_schema_and_opens_without_an_owner(server, schema):
             ticket = await producer.enqueue("bot", "room", "text")
             async with shared.owner():
                 assert (await ticket.receipt()).delivered
+
+
+async def test_a_role_that_may_not_use_the_schema_any_more_is_told_so_through_it(shared):
+    with pooled(shared.server) as pooler:
+        async with shared.owner():
+            shared.let_in("producer_web", "bot")
+            async with shared.producer(url=pooler.url("producer_web")) as producer:
+                await producer.send("bot", "room", "before")
+                shared.ran("SELECT disallow('producer_web', 'bot')")
+                with pytest.raises(OutboxForbidden, match="role producer_web may not send as any"):
+                    await producer.send("bot", "room", "text")
+                shared.let_in("producer_web", "bot")
+                await producer.send("bot", "room", "after")
+    assert ["before", "after"] == shared.channel.texts("room")
 
 
 async def test_transactions_of_applications_hand_over_through_it(shared):

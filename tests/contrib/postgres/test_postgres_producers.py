@@ -54,6 +54,7 @@ from gateway_core import (
     to_json,
 )
 from gateway_core.groups import feeding, job
+from gateway_core.outboxes import OutboxForbidden
 from gateway_core.testing import (
     FakeChannel,
     FakeSettings,
@@ -872,6 +873,25 @@ async def test_a_suspension_that_a_role_may_not_ask_for_is_refused_once(web, qui
         assert [] == [log for log in logs if log["event"] == "gateway.outbox_failed"]
         web.let_in("producer_web", "other")
         assert (await owner.send("other", "room", "text")).delivered
+
+
+async def test_a_role_that_may_send_as_no_instance_any_more_is_told_what_to_grant(web, quick):
+    """It may not use the schema any more, so the server knows no function of it."""
+    url = web.server.url(user="producer_web")
+    async with web.owner(), web.producer(url=url) as producer:
+        receipt = await producer.send("bot", "room", "before")
+        web.ran("SELECT disallow('producer_web', 'bot')")
+        told = r"role producer_web may not send as any instance: SELECT .*allow\('producer_web'"
+        for asked in (
+            partial(producer.send, "bot", "room", "text"),
+            partial(producer.status, KeyRef(instance_id="bot", external_room_id="room", key="key")),
+            partial(producer.cancel, receipt.envelope_id),
+        ):
+            with pytest.raises(OutboxForbidden, match=told):
+                await asked()
+        web.let_in("producer_web", "bot")
+        assert (await producer.send("bot", "room", "after")).delivered
+    assert ["before", "after"] == web.channel.texts("room")
 
 
 async def no_questions_about(producer, foreign, others):
