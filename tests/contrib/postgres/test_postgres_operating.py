@@ -3,6 +3,7 @@
 import json
 import math
 from functools import partial
+from time import time
 
 import pytest
 import trio
@@ -12,7 +13,10 @@ from gateway_contrib.cli.apart import Application
 from gateway_contrib.cli.ending import Ended
 from gateway_contrib.cli.outbox.engines import stored
 from gateway_contrib.durable.operators import asking
+from gateway_contrib.durable.operators.looking import Which
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres.operators import operating
+from gateway_contrib.postgres.operators.operating import Operator
 from gateway_core import (
     Disposition,
     ErrorClass,
@@ -129,7 +133,7 @@ async def test_what_waits_is_listed_and_discarded(config, outbox, gateway_comman
     async with open_test_gateway(channel, outbox=outbox(), **UNHURRIED) as gateway:
         first = await gateway.enqueue("bot", "room", "hangs")
         tickets = [await gateway.enqueue("bot", "room", f"waits {n}") for n in range(2)]
-        later = await gateway.enqueue("bot", "later", "x", not_before=virtual_wall() + 3000)
+        later = await gateway.enqueue("bot", "later", "x", not_before=time() + 3000)
         _, out, _ = await gateway_command("list", "--waiting", "--json", *option)
         causes = {row["id"]: row["cause"] for row in json.loads(out)}
         assert ("attempt", "queue", "schedule") == tuple(
@@ -139,6 +143,25 @@ async def test_what_waits_is_listed_and_discarded(config, outbox, gateway_comman
         assert f"{first.id}: an attempt is under way: the envelope continues\n" in out
         assert f"{tickets[1].id}: ended\n" in out
         assert Disposition.CANCELLED == (await tickets[1].receipt()).disposition
+
+
+async def test_what_was_scheduled_waits_for_its_account_once_its_time_has_come(
+    server, schema, outbox, monkeypatch
+):
+    now = virtual_wall()
+    async with open_test_gateway(FakeChannel(), outbox=outbox(), **UNHURRIED) as gateway:
+        await gateway.enqueue("bot", "room", "x", not_before=now + 3000, ttl=9000)
+    lacks = {"accounts": {}, "envelopes": {}}
+    with Operator(server.url(), PostgresSettings(schema=schema)) as operator:
+
+        def cause(after, told):
+            monkeypatch.setattr(operating, "system_time", lambda: now + after)
+            return [row["cause"] for row in operator.waiting(Which(), 9, told)]
+
+        assert ["schedule"] == cause(0, lacks)
+        assert ["no instance"] == cause(3001, lacks)
+        assert [""] == cause(3001, None)
+        assert ["circuit"] == cause(3001, lacks | {"accounts": {"bot": "circuit"}})
 
 
 async def test_what_is_handed_over_is_listed_while_there_is_no_owner(

@@ -13,8 +13,10 @@ import trio.testing
 
 from gateway_contrib.cli.app import main
 from gateway_contrib.cli.outbox.listing import age
+from gateway_contrib.durable.operators.looking import Which
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.files.ownership import Owner
+from gateway_contrib.sqlite.operators import operating
 from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import Disposition, ErrorClass, OutboxError, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
@@ -117,6 +119,21 @@ def test_what_waits_is_listed_with_what_the_file_knows_of_its_cause(look):
         ["bot", "slow", "10 s", "normal", "5 characters", "unfinished", "queue"],
         ["bot", "later", "10 s", "normal", "1 character", "unfinished", "schedule"],
     ] == rows
+
+
+def test_what_was_scheduled_waits_for_its_account_once_its_time_has_come(filled, monkeypatch):
+    folder, now = filled
+    lacks = {"accounts": {}, "envelopes": {}}
+    with Operator(folder / "outbox.db") as operator:
+
+        def cause(after, told):
+            monkeypatch.setattr(operating, "system_time", lambda: now + after)
+            return [row["cause"] for row in operator.waiting(Which(room="later"), 9, told)]
+
+        assert ["schedule"] == cause(0.0, lacks)
+        assert ["no instance"] == cause(HOUR, lacks)
+        assert [""] == cause(HOUR, None)
+        assert ["circuit"] == cause(HOUR, lacks | {"accounts": {"bot": "circuit"}})
 
 
 def test_without_a_gateway_that_is_said(look):

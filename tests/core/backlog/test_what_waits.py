@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from gateway_core import ErrorClass, Reason, Scope, Send, Verdict
-from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway, virtual_wall
 
 REVOKED = Verdict(
     error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE, raw="revoked"
@@ -56,6 +56,18 @@ async def test_what_was_restored_without_its_instance_waits_for_that(autojump_cl
     [name] = await leave(outbox, "text")
     async with open_test_gateway(FakeChannel(), outbox=outbox, instances=()) as gateway:
         assert "no instance" == (await gateway.status(name)).cause
+
+
+async def test_what_was_scheduled_waits_for_its_instance_once_its_time_has_come(autojump_clock):
+    outbox = MemoryOutbox()
+    [name] = await leave(outbox, "text", not_before=virtual_wall() + 50)
+    async with open_test_gateway(FakeChannel(), outbox=outbox, instances=()) as gateway:
+        await trio.sleep(20)
+        status = await gateway.status(name)
+        assert ("schedule", 30.0) == (status.cause, status.estimate)
+        await trio.sleep(40)
+        status = await gateway.status(name)
+        assert ("no instance", None) == (status.cause, status.estimate)
 
 
 async def test_behind_one_that_was_refused_all_of_its_room_wait_for_the_suspension(autojump_clock):

@@ -181,7 +181,8 @@ class Intake:
         self._comes_back(stored, self.partition_for(stored.entry.envelope))
         delivery = self._spilled.delivery(stored)
         if how is None:
-            self.end(delivery, expired(delivery, cause_of(stored, self._registry)))
+            cause = cause_of(stored, self._registry, self._clock.wall())
+            self.end(delivery, expired(delivery, cause))
         else:
             self.end(delivery, how(delivery))
         return True
@@ -284,9 +285,9 @@ class Intake:
             account.counts.recovered += 1
 
 
-def cause_of(stored: StoredEntry, registry: InstanceRegistry) -> str:
-    """What the envelope waits for in the outbox."""
-    if stored.entry.due is not None:
+def cause_of(stored: StoredEntry, registry: InstanceRegistry, wall: float) -> str:
+    """What the envelope waits for in the outbox; `wall` is the POSIX time now."""
+    if stored.entry.due is not None and stored.entry.due > wall:
         return "schedule"
     account = registry.serving.get(stored.entry.envelope.instance_id)
     return "no instance" if account is None else account.health.trouble or "outbox"

@@ -135,12 +135,12 @@ class Lookup:
             return status_ended(found.receipt)
         if found.stored is None:  # only the newest edit of its message is known
             return None
-        due = found.stored.entry.due
+        due, wall = found.stored.entry.due, self._clock.wall()
         return Status(
             envelope_id=found.envelope_id,
             state="unfinished",
-            cause=cause_of(found.stored, self._registry),
-            estimate=None if due is None else max(0.0, due - self._clock.wall()),
+            cause=cause_of(found.stored, self._registry, wall),
+            estimate=due - wall if due is not None and due > wall else None,
         )
 
     async def withdraw(self, what: Ticket | str) -> bool:

@@ -13,7 +13,7 @@ FAILED = f"""SELECT e.id, {_NAMED}, e.room, e.disposition, e.reason, e.raw, e.ac
         e.ended_at, e.reason, e.class, e.seq, e.entry, e.receipt
     FROM history e LEFT JOIN accounts a USING (account) WHERE e.entry IS NOT NULL"""  # noqa: S608 - constants
 WAITING = f"""SELECT e.id, {_NAMED}, e.room, 'unfinished', '', '', e.accepted_at, NULL,
-    CASE WHEN e.due IS NOT NULL THEN 'schedule'
+    CASE WHEN e.due > %(now)s THEN 'schedule'
         WHEN EXISTS (SELECT 1 FROM steps s WHERE s.seq = e.seq AND s.started > 0) THEN 'attempt'
         WHEN EXISTS (SELECT 1 FROM closures c WHERE c.account = e.account
             AND c.until > %(now)s) THEN 'account limit'

@@ -63,9 +63,9 @@ _CONTENT = "class, seq, CAST(entry AS BLOB)"
 _FAILED = f"""SELECT id, instance, room, disposition, reason, raw, accepted_at, ended_at,
     reason, {_CONTENT}, CAST(receipt AS BLOB) FROM history WHERE entry IS NOT NULL"""  # noqa: S608 - constants
 _WAITING = f"""SELECT id, instance, room, 'unfinished', '', '', accepted_at, NULL,
-    CASE WHEN due IS NOT NULL THEN 'schedule'
+    CASE WHEN due > ?1 THEN 'schedule'
         WHEN EXISTS (SELECT 1 FROM steps s WHERE s.seq = e.seq AND s.started) THEN 'attempt'
-        WHEN EXISTS (SELECT 1 FROM closures c WHERE c.instance = e.instance AND c.until > ?)
+        WHEN EXISTS (SELECT 1 FROM closures c WHERE c.instance = e.instance AND c.until > ?1)
             THEN 'account limit'
         WHEN EXISTS (SELECT 1 FROM steps s WHERE s.seq = e.seq AND s.outcome IS NULL) THEN 'retry'
         WHEN stream >= {ALONE} THEN 'alone' ELSE '' END,
