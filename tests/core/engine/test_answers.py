@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import UserDict
 from contextlib import asynccontextmanager
 
@@ -223,8 +224,8 @@ for _name in PLAIN:
 class Three(FakeChannel):
     @hookimpl
     def chunk(self, envelope):
-        text = envelope.text
-        return [Part(payload={"text": word}, span=(0, len(text))) for word in text.split()]
+        words = re.finditer(r"\S+", envelope.text)
+        return [Part(payload={"text": word[0]}, span=word.span()) for word in words]
 
 
 async def test_an_outbox_that_raises_where_none_may_strands_nobody(autojump_clock):

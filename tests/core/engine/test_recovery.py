@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -1059,8 +1060,8 @@ async def test_parts_planned_anew_are_not_planned_again(outbox, autojump_clock):
     class Strict(FakeChannel):
         @hookimpl
         def chunk(self, envelope, mode):
-            words = envelope.text.split() if mode == "stricter" else [envelope.text]
-            return [Part(payload={"text": word}, span=(0, len(envelope.text))) for word in words]
+            words = re.finditer(r"\S+" if mode == "stricter" else ".+", envelope.text)
+            return [Part(payload={"text": word[0]}, span=word.span()) for word in words]
 
     async def refuse(attempt):
         if " " in attempt.part.payload["text"]:
@@ -1088,8 +1089,8 @@ async def test_pieces_of_a_part_in_doubt_stay_in_doubt_in_the_next_life(outbox, 
     class Strict(FakeChannel):
         @hookimpl
         def chunk(self, envelope, mode):
-            words = envelope.text.split() if mode == "stricter" else [envelope.text]
-            return [Part(payload={"text": word}, span=(0, len(envelope.text))) for word in words]
+            words = re.finditer(r"\S+" if mode == "stricter" else ".+", envelope.text)
+            return [Part(payload={"text": word[0]}, span=word.span()) for word in words]
 
     async def first_silent_then_strict(attempt):
         if attempt.number == 1 and " " in attempt.part.payload["text"]:
@@ -1122,8 +1123,8 @@ async def test_pieces_of_an_edit_in_doubt_stay_in_doubt_in_the_next_life(outbox,
     class Strict(FakeChannel):
         @hookimpl
         def chunk(self, envelope, mode):
-            words = envelope.text.split() if mode == "stricter" else [envelope.text]
-            return [Part(payload={"text": word}, span=(0, len(envelope.text))) for word in words]
+            words = re.finditer(r"\S+" if mode == "stricter" else ".+", envelope.text)
+            return [Part(payload={"text": word[0]}, span=word.span()) for word in words]
 
     async def first_silent_then_strict(attempt):
         if attempt.number == 1 and " " in attempt.part.payload["text"]:

@@ -625,12 +625,22 @@ def test_a_bucket_is_limited_once_in_an_answer():
         ([Part(payload={}, files=(0,))] * 2, 1, "1 files in one part, not `Part.files` [0, 0]"),
         ([Part(payload={}, files=(0,))], 0, "0 files in one part, not `Part.files` [0]"),
         ([Part(payload={}, span=(3, 99))], 0, "span is two places in its text of 5 characters"),
+        (
+            [Part(payload={}, span=span) for span in ((3, 5), (2, 2), (0, 2), (1, 4))],
+            0,
+            "spans do not overlap: part 2 has (0, 2) and part 3 has (1, 4)",
+        ),
     ],
 )
 def test_a_plan_that_does_not_fit_its_envelope_breaks_the_contract(plan, count, fault):
     envelope = attrs.evolve(SEND, files=(File("x"),) * count)
     error = broken(bound(chunk=answers(plan)).chunk, INSTANCE, envelope, "as_asked")
     assert fault in error.text
+
+
+def test_spans_that_touch_or_are_empty_overlap_nothing():
+    plan = tuple(Part(payload={}, span=span) for span in ((0, 2), (1, 1), (2, 5), (0, 0), (5, 5)))
+    assert plan == bound(chunk=answers(list(plan))).chunk(INSTANCE, SEND, "as_asked")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,8 @@ class Faulty(FakeChannel):
         spans = [(0, half), (half, len(text))]
         if self.has("backwards"):
             spans.reverse()
+        if self.has("overlaps"):
+            spans = [(0, half), (0, len(text))]
         signs = "*" if self.has("plain as Markdown") else ""
         return [
             Part(payload={"text": text[start:end].strip(signs)}, span=(start, end), **digest)
@@ -157,6 +159,7 @@ PURE = [
     ("loses the end", "test_any_text_has_a_plan", ("hello", *PLAN)),
     ("half a character", "test_any_text_has_a_plan", ("hello", *PLAN)),
     ("backwards", "test_any_text_has_a_plan", ("hello", *PLAN)),
+    ("overlaps", "test_any_text_has_a_plan", ("hello", *PLAN)),
     ("one digest for all", "test_another_text_has_another_digest", ()),
     ("plain as Markdown", "test_plain_text_shows_its_signs", ()),
     ("one bucket twice", "test_limits_are_told", ("send", "normal")),

@@ -352,7 +352,8 @@ class Part:
 
     payload   the platform's own fields for the content, as plain JSON (no room, thread, reply,
               key or `extra`: the attempt carries those)
-    span      its place in the envelope's text, in code points: (start, end)
+    span      its place in the envelope's text, in code points: (start, end). The spans of a plan do
+              not overlap
     digest    the digest of what would be sent; by default the digest of `payload`. An edit leaves a
               part with an equal digest alone. So whoever changes the payload with `attrs.evolve`
               gives `digest=digest_of(payload)` as well

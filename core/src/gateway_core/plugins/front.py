@@ -215,6 +215,8 @@ class ChannelHooks(GuardedHooks):
         if places and sorted(places) != [*range(files := len(envelope.files or ()))]:
             expected = f"each of the {files} files in one part, not `Part.files` {places}"
             raise self._wrong("chunk", expected, answers)
+        if len(parts) > 1 and (fault := usable.overlap_fault(parts)) is not None:
+            raise self._wrong("chunk", fault, answers)
         return tuple(parts)
 
     def buttons(

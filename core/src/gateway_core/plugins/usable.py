@@ -8,6 +8,7 @@ and numbers of a class of their own become plain ones, which every outbox can st
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import attrs
@@ -257,6 +258,20 @@ def _is_span(span: Any, characters: int) -> bool:
         and all(isinstance(place, int) and not isinstance(place, bool) for place in span)
         and 0 <= span[0] <= span[1] <= characters
     )
+
+
+def overlap_fault(parts: Sequence[Part]) -> str | None:
+    """Which two parts show the same piece of the text; None: none do.
+
+    Such a piece would be sent again if one of them is planned anew. An empty span shows nothing.
+    """
+    spans = [(part.span, place) for place, part in enumerate(parts)]
+    shown = sorted(each for each in spans if each[0][0] < each[0][1])
+    for (first, one), (second, other) in pairwise(shown):
+        if second[0] < first[1]:
+            places = f"part {one} has {first} and part {other} has {second}"
+            return f"Parts whose spans do not overlap: {places}"
+    return None
 
 
 def limit_fault(limit: Limit) -> str | None:
