@@ -154,3 +154,39 @@ async def test_an_account_can_be_asked_about_from_where_it_is_not(spread):
         job = await a.broadcast(account, ["x", "y"], "to all")
         assert {Disposition.DELIVERED: 2} == (await job.wait()).counts
         assert [job.id] == [each.id for each in await b.groups(account)]
+
+
+async def test_accounts_of_a_process_that_ends_slowly_go_on_in_another_one(spread):
+    """But for the one whose attempt is under way, which nobody else may begin again."""
+    hangs, ended = trio.Event(), trio.Event()
+
+    async def hanging(attempt):
+        if attempt.part.payload["text"] == "hangs":
+            await hangs.wait()
+
+    channels = [FakeChannel(script=hanging), FakeChannel()]
+    async with opened(spread, channels[1]) as b, trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def ends():
+            async with opened(spread, channels[0]) as a:
+                await shared_out([a, b])
+                slow, *others = sorted(owned(a))
+                await a.enqueue(slow, "room", "hangs")
+                await until(lambda: any(each.in_flight for each in a.statistics().instances))
+                left.extend(others)
+                held.append(slow)
+            ended.set()
+
+        left, held = [], []
+        with trio.fail_after(60):
+            await until(lambda: left)
+            for account in left:
+                await b.send(account, "room", "hello")
+            await until(lambda: owned(b) == set(ACCOUNTS) - set(held))
+            assert not ended.is_set()
+            hangs.set()
+            await ended.wait()
+            await b.send(held[0], "room", "hello")
+    assert [(held[0], "hangs")] == made(channels[0])
+    assert sorted((it, "hello") for it in (*left, *held)) == sorted(made(channels[1]))

@@ -381,6 +381,20 @@ async def drain(server: Server, transaction: Transaction, given: Any) -> Answer:
     return [], len(some)
 
 
+@statement("UPDATE members SET draining = true WHERE member = %s")
+async def end(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """Let a member that is ending own nothing more."""
+    (member,) = given
+    await server.lock(transaction, (MEMBER, member), "no key update")
+
+    def write(rows: Rows) -> None:
+        if member in rows.members:
+            rows.members[member].draining = True
+
+    server.writes(transaction, write)
+    return [], int(member in server.rows.members)
+
+
 @statement(overtaken.ASKED)
 async def asked_about(server: Server, transaction: Transaction, given: Any) -> Answer:
     """The questions about an account that wait for longer than that."""

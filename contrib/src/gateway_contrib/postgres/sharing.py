@@ -114,6 +114,11 @@ class Sharing(Serving):
         beside = () if self._spread is None else self._spread.beside
         return dict(zip(PRIORITIES, beside, strict=False))
 
+    def ends(self) -> None:
+        """With the next look, tell the others that they are to own this process's accounts."""
+        if self._spread is not None:
+            self._spread.end()
+
     def passed_on(self, request: Request) -> None:
         """Forget the account's requests; the process that owns it takes them with a next look."""
         self._leave_requests(request.instance_id)

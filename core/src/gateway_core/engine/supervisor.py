@@ -114,8 +114,12 @@ async def drain(partitions: Sequence[Partition], grace: float) -> None:
         await drained.wait()
 
 
-async def drain_in_flight(partitions: Sequence[Partition], grace: float) -> None:
+async def drain_in_flight(
+    partitions: Sequence[Partition], grace: float, rests: Callable[[], None]
+) -> None:
     """Wait only for attempts under way, at most `grace` seconds: the outbox stores the rest.
+
+    rests  called once no attempt begins any more, if some are under way then
 
     For a moment, attempts that can begin at once still begin, so that a short program gets its
     messages out. Envelopes that wait for a limit, a retry, an account or their time go on in the
@@ -128,5 +132,7 @@ async def drain_in_flight(partitions: Sequence[Partition], grace: float) -> None
                 await trio.sleep(LOOK)
         for queue in work:
             queue.rest()
+        if any(queue.is_performing for queue in work):
+            rests()
         while any(queue.is_performing for queue in work):  # noqa: ASYNC110 - likewise
             await trio.sleep(LOOK)

@@ -126,7 +126,6 @@ class Life:
             await self.closing.wait()
             begun = trio.current_time()
             grace = parts.config.drain_timeout
-            drained = drain if pager is None else drain_in_flight
             workers.start_soon(self._tell_of_draining, grace)
             with self._draining:
                 if pager is None and serves:
@@ -139,8 +138,22 @@ class Life:
                 if not parts.suspensions.idle:
                     with trio.move_on_after(max(grace, STORES)):
                         await parts.suspensions.drained()
-                await drained(parts.partitions, max(0.0, grace - (trio.current_time() - begun)))
+                left = max(0.0, grace - (trio.current_time() - begun))
+                if pager is None:
+                    await drain(parts.partitions, left)
+                else:
+                    await drain_in_flight(parts.partitions, left, partial(self._hand_on, workers))
             workers.cancel_scope.cancel()
+
+    def _hand_on(self, workers: trio.Nursery) -> None:
+        """Let other processes go on with accounts of which nothing is under way here."""
+        pager, spread = self._parts.pager, self._parts.spread
+        if pager is not None and spread is not None:
+            spread.ends()
+            for account in self._parts.registry.all():
+                if pager.accounts.may_be_handed_on(account):
+                    pager.accounts.moving.begins(account)
+                    workers.start_soon(pager.accounts.moving.move, account)
 
     async def _tell_of_draining(self, grace: float) -> None:
         """Log that the gateway still drains, if that takes longer than `TELLS_AFTER`."""

@@ -62,6 +62,9 @@ class Spreading(Outbox, Protocol):
     def idles(self, instance_id: str) -> None:
         """The account, which is released next, has nothing to do: until it has, nobody owns it."""
 
+    def ends(self) -> None:
+        """This process is ending: other processes should own its accounts once it releases them."""
+
     def passed_on(self, request: Request) -> None:
         """No request for this one's account is answered here: another process should own that.
 

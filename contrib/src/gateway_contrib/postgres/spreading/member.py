@@ -65,6 +65,7 @@ class SpreadMember(Membership):
         self._renewed = 0.0
         self.beside: Sequence[int] = ()
         self._said_at = -math.inf
+        self._ends = False
         self._woken = threading.Event()
         self.slot = 0
         self.share = Share()
@@ -148,6 +149,11 @@ class SpreadMember(Membership):
         self.beyond |= {instance}
         self.look_again()
 
+    def end(self) -> None:
+        """Note that this process is ending: others are to own the accounts that it gives up."""
+        self._ends = True
+        self.look_again()
+
     def took(self, instance: str, epoch: int) -> None:
         """The account is owned. If the last look no longer offers it, another may be to own it."""
         self._owned[instance] = epoch
@@ -185,6 +191,9 @@ class SpreadMember(Membership):
 
     def look(self) -> None:
         """See which members take part, and decide which accounts this member is to own."""
+        if self._ends:
+            self.link.call(partial(tables.drain, member=self.member))
+            self._ends = False
         seen = self.link.call(tables.look)
         if self.member not in seen.present:
             self.lose()

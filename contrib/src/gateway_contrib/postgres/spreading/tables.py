@@ -154,6 +154,13 @@ def join(connection: Connection, member: UUID, lease: float, weight: float, befo
     return int(row[0])
 
 
+def drain(connection: Connection, member: UUID) -> None:
+    """Say that the member is to own nothing more: it is ending."""
+    with connection.transaction():
+        connection.execute("UPDATE members SET draining = true WHERE member = %s", (member,))
+        connection.execute(CHANGED)
+
+
 def leave(connection: Connection, member: UUID) -> None:
     """Give up all accounts at once, and no longer take part."""
     with connection.transaction():

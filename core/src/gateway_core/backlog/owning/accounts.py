@@ -249,6 +249,12 @@ class Accounts:
         """Like `has`, but false as well if another process may own the account by now."""
         return self.has(instance_id) and self._journal.covers(instance_id)
 
+    def may_be_handed_on(self, account: InstanceState) -> bool:
+        """Whether this process owns the account, and is not giving it up already."""
+        instance_id = account.instance.id
+        served = self._registry.serving.get(instance_id) is account
+        return served and self.has(instance_id) and not self.moving.leaves(instance_id)
+
     def is_coming(self, instance_id: str) -> bool:
         """Whether the outbox gave the account to this process, which has not read its state yet."""
         return instance_id in self.ownership.half_had
