@@ -124,26 +124,30 @@ class Life:
                 workers.start_soon(parts.producer.bound.run)
             self.opened.set()
             await self.closing.wait()
-            begun = trio.current_time()
-            grace = parts.config.drain_timeout
-            workers.start_soon(self._tell_of_draining, grace)
             with self._draining:
-                if pager is None and serves:
-                    with trio.move_on_after(grace):
-                        await groups.drained()
-                groups.close()
-                if parts.producer is not None:
-                    with trio.move_on_after(grace):
-                        await parts.producer.drained()
-                if not parts.suspensions.idle:
-                    with trio.move_on_after(max(grace, STORES)):
-                        await parts.suspensions.drained()
-                left = max(0.0, grace - (trio.current_time() - begun))
-                if pager is None:
-                    await drain(parts.partitions, left)
-                else:
-                    await drain_in_flight(parts.partitions, left, partial(self._hand_on, workers))
+                await self._drain(workers)
             workers.cancel_scope.cancel()
+
+    async def _drain(self, workers: trio.Nursery) -> None:
+        """Let what is under way end, within the configuration's `drain_timeout`."""
+        parts, pager, groups = self._parts, self._parts.pager, self._parts.groups
+        begun, grace = trio.current_time(), parts.config.drain_timeout
+        workers.start_soon(self._tell_of_draining, grace)
+        if pager is None and parts.serves:
+            with trio.move_on_after(grace):
+                await groups.drained()
+        groups.close()
+        if parts.producer is not None:
+            with trio.move_on_after(grace):
+                await parts.producer.drained()
+        if not parts.suspensions.idle:
+            with trio.move_on_after(max(grace, STORES)):
+                await parts.suspensions.drained()
+        left = max(0.0, grace - (trio.current_time() - begun))
+        if pager is None:
+            await drain(parts.partitions, left)
+        else:
+            await drain_in_flight(parts.partitions, left, partial(self._hand_on, workers))
 
     def _hand_on(self, workers: trio.Nursery) -> None:
         """Let other processes go on with accounts of which nothing is under way here."""

@@ -63,7 +63,7 @@ class Spreading(Outbox, Protocol):
         """The account, which is released next, has nothing to do: until it has, nobody owns it."""
 
     def ends(self) -> None:
-        """This process is ending: other processes should own its accounts once it releases them."""
+        """Other processes should own this one's accounts as it releases them: it is ending."""
 
     def passed_on(self, request: Request) -> None:
         """No request for this one's account is answered here: another process should own that.
