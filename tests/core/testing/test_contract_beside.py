@@ -68,6 +68,9 @@ class Wired:
             return [Problem("poll", "is none of ours")]
         if self.fault == "needs a text" and isinstance(envelope, Edit) and envelope.only_buttons:
             return [Problem("text", "is empty")]
+        prefixed = envelope.external_room_id.startswith("r")
+        if self.fault == "quotes no room of its own" and not prefixed:
+            return [Problem("external_room_id", "begins with no r")]
         if self.fault == "refuses replies" and getattr(envelope, "reply_to", None):
             return [Problem("reply_to", "is none of ours")]
         return []
@@ -164,7 +167,7 @@ class Wired:
         ids = tuple(f"file-{number}" for number in range(len(files)))
         ids = ids[:1] if self.fault == "one id for two" else ids
         body = await self.body_of(session, fields, files, ids)
-        path = f"/send/{attempt.room}" if self.fault == "quotes no room" else "/send"
+        path = f"/send/{attempt.room}" if self.fault.startswith("quotes no room") else "/send"
         with suppress(Refused) if self.fault == "swallows refusals" else nullcontext():
             await self.asked(session, path, **body)
         return Answer(message_id=f"id/{self.sent}", files=ids)
@@ -328,6 +331,7 @@ FAULTS = {
         "no request of `delete` names the message 'id/2': .* delete=False in",
     ),
     "quotes no room": (QUOTED, "`send` puts `attempt.room` into the address .*80/odd.word'"),
+    "quotes no room of its own": (QUOTED, "`send` puts `attempt.room` into .*send/r/odd.word'"),
     "quotes no id": (QUOTED, "`edit` puts `attempt.message_id` into the address .* write quote"),
     "takes nothing back": (MARKED, "`call` makes no request for unreact: make it, or answer None"),
     "another emoji": (MARKED, "`call` makes the same request for 👍 and 🔥: take the emoji from"),

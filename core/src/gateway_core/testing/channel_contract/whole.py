@@ -26,6 +26,9 @@ IDS = ("contractid", "7654322", "1700000000.765432", "1100000000000000079")
 ODD = "1100000000000000080/odd?word"
 """A room, or a message's id, that is an address of its own unless it is quoted."""
 
+ODDNESS = "/odd?word"
+"""What is odd about it."""
+
 
 class WholeContract(Making):
     """Tests of what `send`, `edit` and `delete` put into their requests."""
@@ -108,9 +111,10 @@ class WholeContract(Making):
         part = self._part(hooks, instance)
         async with self._trying(hooks, instance) as trial:
             await trial.make(self._attempt("send", part=part), "a message")
-            send = attrs.evolve(self._send("hello"), external_room_id=ODD)
-            if not hooks.validate(instance, send):
-                await self._check_quoted(trial, "send", "attempt.room", part=part, room=ODD)
+            for room in (ODD, f"{self.room}{ODDNESS}", self.room[:1] + ODDNESS + self.room[1:]):
+                send = attrs.evolve(self._send("hello"), external_room_id=room)
+                if not hooks.validate(instance, send):
+                    await self._check_quoted(trial, "send", "attempt.room", part=part, room=room)
             for operation in ("edit", "delete"):
                 if operation in hooks.can and getattr(hooks.traits, operation):
                     content = part if operation == "edit" else None
@@ -124,7 +128,7 @@ class WholeContract(Making):
             await trial.hooks.perform(
                 trial.instance, trial.session, attrs.evolve(self._attempt(operation), **given)
             )
-        trial.check_quoted(ODD, f"`{field}`", operation, since=before)
+        trial.check_quoted(ODDNESS, f"`{field}`", operation, since=before)
 
     async def _sent(self, trial: Trial) -> str:
         """The id of the second of three messages: neither the first nor the last is meant."""
