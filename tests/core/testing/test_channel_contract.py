@@ -87,9 +87,11 @@ class Faulty(FakeChannel):
         ]
 
     @hookimpl
-    def rate_limit(self):
+    def rate_limit(self, operation):
         if self.has("bursts"):
             return [Limit("all", 30)]
+        if self.has("one bucket with two numbers"):
+            return [Limit("all", per=5.0 if operation == "typing" else 20.0)]
         twice = self.has("one bucket twice")
         return [Limit("all"), Limit("all")] if twice else [Limit("all"), Limit("room")]
 
@@ -163,6 +165,7 @@ PURE = [
     ("one digest for all", "test_another_text_has_another_digest", ()),
     ("plain as Markdown", "test_plain_text_shows_its_signs", ()),
     ("one bucket twice", "test_limits_are_told", ("send", "normal")),
+    ("one bucket with two numbers", "test_a_bucket_has_the_same_numbers_everywhere", ()),
     ("bursts", "test_no_pace_bursts_after_a_stall", ("send", "normal")),
     ("looks into errors", "test_an_error_that_nobody_foresaw_has_a_verdict", (OSError(),)),
     ("validates wrongly", "test_any_envelope_is_looked_at", ()),

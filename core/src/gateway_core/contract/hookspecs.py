@@ -432,9 +432,11 @@ def rate_limit(
     have voted. An impl that lists `priority` is called once per class, and may answer differently:
     a bucket named only for bulk limits only bulk. An attempt takes a token of each bucket named,
     all at once. Limits with the same bucket name share one bucket, within the instance or within
-    the whole gateway, as the limit's `of` says. The answers of all impls are joined, so a policy
-    can add limits to the adapter's. If several impls name one bucket, the first impl's limit holds,
-    so a policy can replace a limit by naming its bucket. An empty sequence or None: no limit.
+    the whole gateway, as the limit's `of` says. A bucket keeps the numbers of the first limit that
+    names it, so give it the same numbers for every operation and class. The answers of all impls
+    are joined, so a policy can add limits to the adapter's. If several impls name one bucket, the
+    first impl's limit holds, so a policy can replace a limit by naming its bucket. An empty
+    sequence or None: no limit.
     """
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, get_args
 
 import attrs
@@ -22,7 +22,7 @@ from gateway_core.contract.envelopes import (
     Priority,
 )
 from gateway_core.contract.errors import AttemptTimeout, TransportError
-from gateway_core.contract.hookspecs import Mark, MarkKind, Sign
+from gateway_core.contract.hookspecs import Limit, Mark, MarkKind, Sign
 from gateway_core.contract.instances import Instance, hidden
 from gateway_core.contract.validators import is_sendable
 from gateway_core.plugins.front import ChannelHooks
@@ -175,6 +175,24 @@ class PureContract(Making):
             whose = "instance" if limit.bucket in everywhere else "room"
             right = limit.of == whose or (limit.of, whose) == ("gateway", "instance")
             assert right, f"{limit.bucket!r} has of={limit.of!r}, but acts as of={whose!r}"
+
+    def test_a_bucket_has_the_same_numbers_everywhere(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """A bucket keeps the numbers of the first limit that names it, whatever that is for."""
+        asked = product(
+            (self.room, f"{self.room}1"), (*OPERATIONS, "upload", "revise"), get_args(Priority)
+        )
+        known: dict[str, tuple[Limit, str]] = {}
+        for room, operation, priority in asked:
+            where = f"{operation!r} in {room!r} as {priority!r}"
+            for limit in hooks.rate_limit(instance, room, None, operation, priority):
+                first, whose = known.setdefault(limit.bucket, (limit, where))
+                assert limit == first, (
+                    f"the bucket {limit.bucket!r} has {first} for {whose}, and {limit} for {where}:"
+                    " the one that is asked for first would hold for both, so give them the same"
+                    " numbers, or buckets of different names"
+                )
 
     @pytest.mark.parametrize("operation", OPERATIONS)
     @pytest.mark.parametrize("priority", get_args(Priority))
