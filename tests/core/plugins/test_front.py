@@ -35,6 +35,7 @@ from gateway_core.authors import (
     BucketReport,
     Delay,
     Pressure,
+    Streaming,
     Traits,
     TransportError,
     Upload,
@@ -216,6 +217,15 @@ def test_a_problem_of_any_impl_counts():
     )
     found = hooks.validate(INSTANCE, SEND)
     assert ["text: too rude", "room: unknown"] == [str(problem) for problem in found]
+
+
+@pytest.mark.parametrize("value", ["typing", b"typing", None, 5, ["typing", 5]], ids=repr)
+def test_one_text_is_no_set_of_texts(value):
+    """A method whose name is a piece of the text would be in it."""
+    with pytest.raises(ValueError, match="'repeat_safe_calls' must be a set of texts, not "):
+        Traits(repeat_safe_calls=value)
+    with pytest.raises(ValueError, match="'extra' must be a set of texts, not "):
+        Streaming(how="append", extra=value)
 
 
 def test_the_traits_are_asked_once():

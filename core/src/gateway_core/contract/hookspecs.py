@@ -38,7 +38,7 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import Problem
 from gateway_core.contract.instances import Instance, Secret
-from gateway_core.contract.validators import SHORTEST, flag, number, one_of, whole
+from gateway_core.contract.validators import SHORTEST, flag, number, one_of, texts, whole
 from gateway_core.contract.verdicts import BucketReport, Verdict
 
 CONTRACT_VERSION = 1
@@ -93,7 +93,7 @@ class Traits:
     delete: bool = attrs.field(default=True, validator=flag)
     independent_threads: bool = attrs.field(default=False, validator=flag)
     deduplicates_for: float = attrs.field(default=0.0, validator=number(least=0))
-    repeat_safe_calls: frozenset[str] = frozenset()
+    repeat_safe_calls: frozenset[str] = attrs.field(default=frozenset(), validator=texts)
     mentions_by_id: bool = attrs.field(default=False, validator=flag)
     polls: bool = attrs.field(default=False, validator=flag)
     sends_known_files: bool = attrs.field(default=False, validator=flag)
@@ -223,7 +223,7 @@ class Streaming:
     repeat: float = attrs.field(default=20.0, validator=number(above=0))
     lasts: float = attrs.field(default=240.0, validator=number(above=0))
     most: int = attrs.field(default=12_000, validator=whole(least=1))
-    extra: frozenset[str] = frozenset()
+    extra: frozenset[str] = attrs.field(default=frozenset(), validator=texts)
     arguments: Mapping[str, Json] = attrs.field(factory=dict)
 
 

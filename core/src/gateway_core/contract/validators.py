@@ -297,6 +297,15 @@ text = must_be(
 """A text on one line that is not empty, and whose characters can all be seen and sent."""
 
 
+texts = must_be(
+    "a set of texts",
+    lambda value: (
+        isinstance(value, set | frozenset | list | tuple) and all(isinstance(x, str) for x in value)
+    ),
+)
+"""Several texts, never one: each piece of a text is found in it as well."""
+
+
 def matching(pattern: str, words: str) -> Validator:
     """A text of this form, which `words` describe in errors."""
     form = re.compile(pattern)
