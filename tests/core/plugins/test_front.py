@@ -463,7 +463,9 @@ PLAIN = {str, int, float, bool, type(None), dict, list, tuple}
 )
 async def test_a_report_of_a_bucket_that_is_garbled_is_left_out(bad, fault):
     answer = Answer(message_id="1", buckets=(bad, REPORT))
-    hooks = _performing(answer, classify_error=answers(_refusal(buckets=(bad, REPORT))))
+    hooks = _performing(
+        answer, classify_error=answers(_refusal(moved_to="r", buckets=(bad, REPORT)))
+    )
     with capture_logs() as lines:
         taken = await hooks.perform(INSTANCE, None, ATTEMPT)
         verdict = hooks.classify_error(INSTANCE, ATTEMPT, KeyError("x"))
@@ -474,6 +476,19 @@ async def test_a_report_of_a_bucket_that_is_garbled_is_left_out(bad, fault):
 
 def _refusal(**fields):
     return Verdict(error_class="retryable", reason="room_moved", **fields)
+
+
+@pytest.mark.parametrize("buckets", [(), (REPORT,)], ids=["alone", "with a report"])
+def test_a_room_that_moved_nowhere_is_a_mistake_that_is_logged(buckets):
+    """The envelope ends `rejected`, and nobody else would say why."""
+    refusal = _refusal(buckets=buckets)
+    with capture_logs() as lines:
+        found = bound(classify_error=answers(refusal)).classify_error(INSTANCE, ATTEMPT, OSError())
+    assert (None, buckets) == (found.moved_to, found.buckets)
+    (line,) = lines
+    assert ("gateway.hook_failed", "classify_error") == (line["event"], line["hook"])
+    fault = "moved_to is missing, which the reason room_moved needs"
+    assert f"answered with an unusable value: {fault}" == line["error"]
 
 
 @pytest.mark.parametrize("room", ["\ud800", "a\x00", "", "7" * 500_000], ids=["s", "n", "e", "l"])

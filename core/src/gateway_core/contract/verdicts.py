@@ -135,7 +135,7 @@ class Verdict:
                  core's backoff
     buckets      what the error says about the platform's buckets
     transform    what to change before the next attempt; None: nothing
-    moved_to     the room's new id, with reason `room_moved`
+    moved_to     the room's new id, with reason `room_moved`, which ends the envelope without it
     raw          the platform's own words, redacted and cut to 500 characters; empty: the words of
                  the error
     files_refused  with a final verdict: the platform refused the message's files, and may still

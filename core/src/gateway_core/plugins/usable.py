@@ -28,7 +28,7 @@ from gateway_core.contract.validators import (
     name_fault,
     plain_json,
 )
-from gateway_core.contract.verdicts import BucketReport, Verdict
+from gateway_core.contract.verdicts import BucketReport, Reason, Verdict
 from gateway_core.plugins.plain import plain
 
 T = TypeVar("T", Answer, Verdict, Part)
@@ -131,21 +131,26 @@ def own_result(answer: Answer) -> tuple[Answer, list[str]]:
 
 
 def usable_verdict(verdict: Verdict) -> tuple[Verdict, list[str]]:
-    """The verdict without values that a platform garbled, and the faults of these values."""
+    """The verdict without values that a platform garbled, and the faults of these values.
+
+    A missing `moved_to` is a fault as well: without it the message ends.
+    """
     wait = verdict.retry_after
     if is_whole(wait) and wait > LONGEST:  # an int has no bound, but files have
         verdict = attrs.evolve(verdict, retry_after=LONGEST)
     verdict = _of_plain(verdict, "raw", "retry_after", "dispatched", "transform")
-    if verdict.moved_to is None and not verdict.buckets:
-        return verdict, []
-    buckets, faults = usable_reports(verdict.buckets)
     moved_to = verdict.moved_to
+    lost = moved_to is None and verdict.reason is Reason.ROOM_MOVED
+    missing = ["moved_to is missing, which the reason room_moved needs"] if lost else []
+    if moved_to is None and not verdict.buckets:
+        return verdict, missing
+    buckets, faults = usable_reports(verdict.buckets)
     if moved_to is not None and (fault := name_fault(moved_to)) is not None:
         faults.append(f"moved_to {fault}")
         moved_to = None
     if faults:
         verdict = attrs.evolve(verdict, moved_to=moved_to, buckets=buckets)
-    return _of_plain(verdict, "moved_to", "buckets"), faults
+    return _of_plain(verdict, "moved_to", "buckets"), faults + missing
 
 
 def usable_reports(
