@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from contextlib import nullcontext, suppress
+from functools import partial
 from random import Random
 
 import postgres_server
@@ -131,6 +132,79 @@ async def test_a_server_that_cannot_be_reached_refuses_and_comes_back(server, sc
     events = [log["event"] for log in logs]
     assert "gateway.outbox_failed" == events[0]
     assert "gateway.outbox_works" == events[-1]
+
+
+def told(logs):
+    """What was logged of failures, the repetitions of one event left out."""
+    names = [log["event"] for log in logs if "gateway.outbox_" in log["event"]]
+    return [name for n, name in enumerate(names) if names[n - 1 : n] != [name]]
+
+
+FAILED_AND_WORKS = ["gateway.outbox_failed", "gateway.outbox_works"]
+READ_ONLY = """
+CREATE FUNCTION read_only() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE 'the test says so' USING ERRCODE = '25006'; END $$;
+CREATE TRIGGER read_only BEFORE INSERT ON {} EXECUTE FUNCTION read_only();
+"""
+WRITABLE = "DROP FUNCTION read_only CASCADE"
+
+
+async def test_while_it_takes_nothing_it_does_not_work_although_it_can_be_read(
+    server, schema, entry
+):
+    """Neither what the owner writes nor what a process hands over."""
+    with between(server) as (proxy, url), capture_logs() as logs:
+        async with outbox_at(url, schema) as outbox, outbox.handover() as handover:
+            handover.waiting = lambda: ["0" * 30]
+            handover.expect()
+            await outbox.append(entry("one"), lambda: None)
+            ran(server, schema, READ_ONLY.format("envelopes"))
+            proxy.cut()
+            await until(lambda: "cannot be read" in str(logs))
+            with pytest.raises(OutboxError):
+                await outbox.append(entry("refused"), lambda: None)
+            proxy.join()
+            await read_only(partial(outbox.append, entry("refused"), lambda: None))
+            await trio.sleep(1.5)
+            assert FAILED_AND_WORKS[:1] == told(logs)
+            ran(server, schema, WRITABLE)
+            await appended(outbox, entry("two"))
+            await until(lambda: FAILED_AND_WORKS == told(logs))
+
+
+async def test_a_process_that_cannot_hand_over_does_not_say_that_it_can_again(server, schema):
+    with between(server) as (proxy, url), capture_logs() as logs:
+        async with outbox_at(server.url(), schema):
+            pass  # it makes the schema
+        async with outbox_at(url, schema).handover() as handover:
+            handover.waiting = lambda: ["0" * 30]
+            handover.expect()
+            ran(server, schema, READ_ONLY.format("handed"))
+            proxy.cut()
+            await until(lambda: "cannot be read" in str(logs))
+            proxy.join()
+            await read_only(partial(handover.tell, "bot", "{}"))
+            await trio.sleep(1.5)
+            assert FAILED_AND_WORKS[:1] == told(logs)
+            ran(server, schema, WRITABLE)
+            await handover.tell("bot", "{}")
+            await until(lambda: FAILED_AND_WORKS == told(logs))
+
+
+async def read_only(attempt):
+    """Attempt it until the server says that it is read-only: at first the connection is lost."""
+    said = ""
+    while "read-only" not in said:
+        try:
+            await attempt()
+        except OutboxError as error:
+            said = str(error)
+
+
+async def until(is_so):
+    with trio.fail_after(PATIENCE):
+        while not is_so():  # noqa: ASYNC110 - what is looked at has no event
+            await trio.sleep(0.02)
 
 
 @pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from gateway_contrib.durable.batch import Batch, Waiter
-from gateway_contrib.durable.committer import Committer
+from gateway_contrib.durable.committer import Committer, Failing, Trouble
 from gateway_contrib.durable.group_rows import Claim
 from gateway_core import OutboxError
 
@@ -51,6 +51,19 @@ async def committer(disk, nursery):
     nursery.start_soon(committer.run)
     yield committer
     committer.close()
+
+
+def test_an_outbox_works_again_once_all_its_parts_do():
+    """And not while one of them fails, although another one works again."""
+    failing = Failing()
+    writes, reads = Trouble(failing), Trouble(failing)
+    assert 1 == reads.fails("no connection", 10.0)
+    assert 1 == writes.fails("no connection", 12.0)
+    assert reads.works(15.0, wrote=True, ends=False) is None
+    assert writes.fails("read-only", 16.0) == 1
+    assert reads.works(100.0, wrote=True, ends=False) is None
+    assert writes.works(110.0, wrote=True, ends=False) == 100.0
+    assert writes.works(120.0, wrote=True, ends=False) is None
 
 
 async def test_a_try_that_could_not_be_recorded_has_not_begun(autojump_clock, disk, committer):

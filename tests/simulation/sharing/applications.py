@@ -16,6 +16,7 @@ from sharing.statements import WRITE
 from sharing.stepping import stepped
 from simulated.lives import Life
 
+from gateway_contrib.durable.committer import Trouble
 from gateway_contrib.durable.rows import encode
 from gateway_contrib.postgres.connections.connecting import LATE
 from gateway_contrib.postgres.connections.failing import Place
@@ -41,7 +42,7 @@ class Producing(HandingOver):
 
     def __init__(self, member: Member, link: SimulatedLink) -> None:
         place = Place(URL, "gateway")
-        super().__init__(link, place, member.uuid(), HandingKeys((), place))
+        super().__init__(link, place, member.uuid(), HandingKeys((), place), Trouble())
         self._of = link
         self.member = member
 

@@ -21,6 +21,7 @@ from sharing.member import MEMBER, Member
 from sharing.stepping import stepped, waited
 from simulated.lives import Killed
 
+from gateway_contrib.durable.committer import Failing
 from gateway_contrib.durable.rows import SETTLED
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, reading, sharing
@@ -170,8 +171,8 @@ class SharedHandover(PostgresHandover):
 
     def __init__(self, member: Member, settings: PostgresSettings) -> None:
         self._of = member
-        super().__init__("postgresql://host/base", settings, member.wall, ())
-        self._handing = Handing(self._writer, self.place, member.uuid(), self._keys)
+        super().__init__("postgresql://host/base", settings, member.wall, (), Failing())
+        self._handing = Handing(self._writer, self.place, member.uuid(), self._keys, self._troubled)
         self._handing.of = member
 
     async def _read(self, do: Callable[[Any], T]) -> T:

@@ -41,12 +41,18 @@ class Committer:
     queue   changes that may wait for the disk; a caller that adds more waits, in order
     linger  seconds that changes may wait for further ones if no caller waits for them
 
+    failing  the parts of the outbox that fail now; None: nothing else writes or reads
     tending  decides which failures between the batches are logged
     closing  whether `close` was called
     """
 
     def __init__(
-        self, write: Callable[[Batch], Awaitable[None]], *, queue: int, linger: float
+        self,
+        write: Callable[[Batch], Awaitable[None]],
+        *,
+        queue: int,
+        linger: float,
+        failing: Failing | None = None,
     ) -> None:
         self._write = write
         self._queue = queue
@@ -62,7 +68,7 @@ class Committer:
         self._dropped = False
         self._dead: OutboxError | None = None
         self._error: OutboxError | None = None
-        self._trouble = Trouble()
+        self._trouble = Trouble(failing)
         self.tending = Trouble()
         self._clock = _RetryClock()
         self.batch = Batch()
@@ -324,15 +330,37 @@ class _RetryClock:
             self.at = now + self.pause
 
 
+class Failing:
+    """The parts of one outbox that fail now, each with its `Trouble`. Sans-I/O.
+
+    parts  those parts
+    since  when the first of them failed; of no meaning while none fails
+    """
+
+    def __init__(self) -> None:
+        self.parts: set[Trouble] = set()
+        self.since = -math.inf
+
+    def add(self, part: Trouble, now: float) -> None:
+        """Note a part that fails from now on."""
+        if not self.parts:
+            self.since = now
+        self.parts.add(part)
+
+
 class Trouble:
     """Decides which failures of a disk are logged, however often it is tried. Sans-I/O.
 
     The first failure is logged at once, then the 10th, 100th and so on of one cause, and once that
     the disk works again. A full disk may take small writes between two failures. So if it failed
     again within `QUIET` seconds, it counts as working only after as many seconds without a failure.
+
+    failing  the parts of the outbox that fail now: it works again once all of them do. None: this
+             is its only part
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failing: Failing | None = None) -> None:
+        self._failing = Failing() if failing is None else failing
         self._began: float | None = None
         self._failed = -math.inf
         self._worked: float | None = None
@@ -346,6 +374,7 @@ class Trouble:
         first = self._began is None
         if first:
             self._began, self._again = now, now - self._failed < QUIET
+            self._failing.add(self, now)
         self._failed, self._worked = now, None
         self._times[cause] = times = self._times.get(cause, 0) + 1
         return times if first or str(times).strip("0") == "1" else None
@@ -361,9 +390,9 @@ class Trouble:
             return None
         if self._again and not ends and now - self._failed < QUIET:
             return None
-        seconds = self._worked - self._began
         self._began = None
-        return seconds
+        self._failing.parts.discard(self)
+        return None if self._failing.parts else self._worked - self._failing.since
 
 
 def _tell(batch: Batch, error: OutboxError | None) -> None:

@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from gateway_contrib.durable.batch import Batch
-from gateway_contrib.durable.committer import POLL, Committer, Trouble
+from gateway_contrib.durable.committer import POLL, Committer, Failing, Trouble
 from gateway_contrib.durable.group_rows import Claim
 from gateway_contrib.durable.rows import entry_row, numbers_of
 from gateway_contrib.durable.sealing.contents import sealed_entry
@@ -93,11 +93,12 @@ class PostgresOutbox(Sharing):
         self._keys = keys_in(keys)
         self.sealed = bool(self._keys)
         self.spreads = self.settings.accounts == "spread"
+        self._failing = Failing()
         self._begin()
 
     def handover(self) -> PostgresHandover:
         """The handover to the owner of this outbox, for a process that delivers nothing itself."""
-        return PostgresHandover(self.url, self.settings, self._wall, self._keys)
+        return PostgresHandover(self.url, self.settings, self._wall, self._keys, self._failing)
 
     def _begin(self) -> None:
         """Set the initial state, at construction and each time that the outbox is entered."""
@@ -109,7 +110,10 @@ class PostgresOutbox(Sharing):
         self.arrived: Callable[[str], None] | None = None
         self.next_position: Callable[[], int] | None = None
         self.keys_for = 86_400.0
-        self._committer = Committer(self._write, queue=settings.queue, linger=settings.linger)
+        self._failing.parts.clear()
+        self._committer = Committer(
+            self._write, queue=settings.queue, linger=settings.linger, failing=self._failing
+        )
         self._committer.between = self._look_after
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(1)

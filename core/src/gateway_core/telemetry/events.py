@@ -187,7 +187,8 @@ OUTBOX_FAILED = Event(
     "error waiting wait times",
 )  # fmt: skip
 OUTBOX_WORKS = Event(
-    "outbox_works", "info", "the outbox works again, after `outbox_failed`",
+    "outbox_works", "info",
+    "the outbox works again, after `outbox_failed`; in a process that writes and reads, both do",
     "seconds",
 )  # fmt: skip
 OUTBOX_RECOVERED = Event(

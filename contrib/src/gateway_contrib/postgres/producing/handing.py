@@ -18,7 +18,7 @@ import trio
 
 from gateway_contrib.durable.committer import Trouble
 from gateway_contrib.postgres.connections.connecting import Link
-from gateway_contrib.postgres.connections.failing import Place
+from gateway_contrib.postgres.connections.failing import Place, is_of_its_row
 from gateway_contrib.postgres.producing import calls
 from gateway_contrib.postgres.producing.calls import Connection, Handing
 from gateway_contrib.postgres.sealing.handing import HandingKeys
@@ -61,9 +61,14 @@ class HandingOver:
 
     If an answer is lost with its connection, the same tokens are handed over again. Until an answer
     comes, nobody knows whether the rows are stored, so their callers wait and others are refused.
+
+    troubled  decides which failures are logged
+    fails     whether the last attempt failed, and not because of its rows or the role
     """
 
-    def __init__(self, link: Link, place: Place, member: UUID, keys: HandingKeys) -> None:
+    def __init__(
+        self, link: Link, place: Place, member: UUID, keys: HandingKeys, troubled: Trouble
+    ) -> None:
         self._link = link
         self._place = place
         self._member = member
@@ -73,7 +78,8 @@ class HandingOver:
         self._leaving: deque[str] = deque()
         self._filled = trio.Event()
         self._trouble: OutboxError | None = None
-        self._troubled = Trouble()
+        self._troubled = troubled
+        self.fails = False
         self._closing = False
         self._sent = 0
 
@@ -163,10 +169,13 @@ class HandingOver:
                 unknown = unknown or bool(self._sent and not rejected)
                 why = self._place.failed("cannot take messages", error)
                 if rejected or not unknown or (self._closing and trio.current_time() > deadline):
+                    if not _is_refusal(error):
+                        self._note(why)
                     self._end(some, [why] * len(some))
                     return
                 self._refuse(why)
             else:
+                self.fails = False
                 self._end(some, [ids[each.row.token] for each in some])
                 return
             await trio.sleep(pause)
@@ -188,10 +197,15 @@ class HandingOver:
     def _refuse(self, why: OutboxError) -> None:
         """Refuse waiting and new rows while nobody knows what became of a batch."""
         self._trouble = why
-        if (times := self._troubled.fails(str(why), trio.current_time())) is not None:
-            log_event(OUTBOX_FAILED, error=str(why), times=times)
+        self._note(why)
         while self._pending:
             self._pending.popleft().end(why)
+
+    def _note(self, why: OutboxError) -> None:
+        """Note that the server fails; log it, but not each time."""
+        self.fails = True
+        if (times := self._troubled.fails(str(why), trio.current_time())) is not None:
+            log_event(OUTBOX_FAILED, error=str(why), times=times)
 
     async def _leave_all(self) -> None:
         """Say which rows nobody waits for any more; try again if that could not be said."""
@@ -218,6 +232,13 @@ def _is_readable(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the server refuses these rows, this role or its keys, while it works for others."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    return is_of_its_row(error) or (error.sqlstate or "").startswith(("42", "GW"))
 
 
 def _is_answer(error: Exception, *, final: bool) -> bool:

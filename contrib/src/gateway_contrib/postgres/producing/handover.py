@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 import trio
 
-from gateway_contrib.durable.committer import Trouble
+from gateway_contrib.durable.committer import Failing, Trouble
 from gateway_contrib.postgres.connections.connecting import LATE
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.migrations import migrated
@@ -68,11 +68,17 @@ class PostgresHandover:
     Entering it raises `OutboxError` if the database cannot be reached, if the schema is not there
     and cannot be made, or if the outbox is sealed with another key.
 
-    keys  the keys to seal with; the first one that an owner has made known is used
+    keys     the keys to seal with; the first one that an owner has made known is used
+    failing  the parts of this process's outbox that fail now
     """
 
     def __init__(
-        self, url: str, settings: PostgresSettings, wall: Callable[[], float], keys: Sequence[Key]
+        self,
+        url: str,
+        settings: PostgresSettings,
+        wall: Callable[[], float],
+        keys: Sequence[Key],
+        failing: Failing,
     ) -> None:
         self.waiting: Callable[[], Sequence[str]] = list
         self.heard: Callable[[News], None] = lambda _news: None
@@ -84,14 +90,14 @@ class PostgresHandover:
         member = uuid4()
         link = partial(PoolableLink, url, settings, limit=settings.lease + settings.connect_for)
         self._writer, self._reader = link(), link()
-        self._handing = HandingOver(self._writer, self.place, member, self._keys)
+        self._failing, self._troubled = failing, Trouble(failing)
+        self._handing = HandingOver(self._writer, self.place, member, self._keys, self._troubled)
         self._listening = Listening(member)
         self._limiter = trio.CapacityLimiter(1)
         self._questions: dict[str, Question] = {}
         self._closed = False
         self._more = trio.Event()
         self._came = -LATELY
-        self._troubled = Trouble()
         self._tasks: Any = None
 
     async def __aenter__(self) -> Self:
@@ -129,6 +135,7 @@ class PostgresHandover:
 
     def _close(self) -> None:
         self._closed = True
+        self._failing.parts.discard(self._troubled)
         for question in self._questions.values():  # nobody could pass on its answer any more
             question.answered.set()
         self._listening.close()
@@ -284,8 +291,8 @@ class PostgresHandover:
             except (psycopg.Error, OSError, OutboxError) as error:
                 await self._fail(error)
                 continue
-            seconds = self._troubled.works(trio.current_time(), wrote=True, ends=False)
-            if seconds is not None:
+            writes, now = not self._handing.fails, trio.current_time()
+            if (seconds := self._troubled.works(now, wrote=writes, ends=False)) is not None:
                 log_event(OUTBOX_WORKS, seconds=round(seconds, 3))
             if not waited:
                 await self._rest(1e9)
