@@ -14,6 +14,8 @@ import trio
 from postgres_runs import ran
 from psycopg.rows import dict_row, namedtuple_row, scalar_row, tuple_row
 from sealed import FIRST
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from gateway_contrib.durable.sealing.known import keys_in
@@ -640,6 +642,19 @@ def test_enqueue_without_a_transaction_says_what_it_needs(given):
         enqueue(given, ENVELOPE)
     with pytest.raises(TypeError, match=words):
         aenqueue(given, ENVELOPE).send(None)
+
+
+async def test_enqueue_and_aenqueue_name_the_one_that_takes_the_connection(server):
+    with server.connect() as plain, plain.cursor() as cursor:
+        for given in (plain, cursor, Session()):
+            words = f"^{type(given).__name__} is synchronous: use `enqueue`$"
+            with pytest.raises(TypeError, match=words):
+                await aenqueue(given, ENVELOPE)
+        connection = psycopg.AsyncConnection(plain.pgconn)
+        for given in (connection, connection.cursor(), AsyncSession()):
+            words = f"^{type(given).__name__} is asynchronous: use `await aenqueue`$"
+            with pytest.raises(TypeError, match=words):
+                enqueue(given, ENVELOPE)
 
 
 def test_enqueue_with_a_key_that_is_no_secret_says_so():

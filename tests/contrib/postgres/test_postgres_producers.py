@@ -557,6 +557,15 @@ async def test_endings_are_told_in_every_process(shared):
         assert told[owner] == told[producer]
 
 
+async def test_a_group_without_a_key_shows_none(shared, quick):
+    """Neither where it was handed over, nor elsewhere."""
+    async with shared.both() as (owner, producer):
+        job = await producer.broadcast("bot", ["room"], "all")
+        await job.wait()
+        for found in (job, await owner.group(job.id)):
+            assert (None, None) == (found.key, (await found.progress()).key)
+
+
 async def test_groups_are_the_owners_and_their_handles_everybodys(shared, quick):
     async with shared.both() as (owner, producer), shared.producer() as other:
         job = await producer.broadcast("bot", [f"r{n}" for n in range(5)], "all", key="b")
@@ -844,10 +853,11 @@ async def test_a_role_hands_over_as_the_instances_that_are_granted_to_it(web, qu
         foreign = await owner.enqueue("other", "room", "text", not_before=virtual_wall() + 99)
         assert await producer.status(foreign.id) is None
         assert not await producer.cancel(foreign.id)
-        with pytest.raises(OutboxError, match="may not send as instance"):
+        with pytest.raises(OutboxForbidden, match=r"may not ask about all .*`groups\(instance\)`"):
             await producer.group(foreign.id)
         own = await producer.broadcast("bot", ["room"], "all")
         assert (await own.wait()).ended
+        assert own.id == (await producer.group(own.id)).id
         others = await owner.broadcast("other", ["room"], "all", not_before=virtual_wall() + 99)
         await no_questions_about(producer._producer, foreign.id, others)
         assert "schedule" == (await owner.status(foreign.id)).cause

@@ -25,6 +25,9 @@ from gateway_core.outboxes import to_json
 _WAYS = ("exec_driver_sql", "get_bind", "fetchone", "cursor")
 """Names of which every connection, cursor and session has one, and no engine or pool does."""
 
+_OTHER = {True: ("synchronous", "enqueue"), False: ("asynchronous", "await aenqueue")}
+"""What a value is that is given to the wrong function, and the right one."""
+
 
 def enqueue(
     connection: Any, envelope: Envelope, *, schema: str = "gateway", keys: Sequence[Secret] = ()
@@ -38,12 +41,13 @@ def enqueue(
 
     Raises `Invalid` for an envelope that every gateway refuses, or that has a file as a path or
     bytes (give its URL, or its `id`); ValueError for an invalid key or schema name; TypeError for
-    an engine, a pool or a URL in place of a connection; ModuleNotFoundError if there are keys but
+    an engine, a pool or a URL in place of a connection, and for an asynchronous connection, cursor
+    or session; ModuleNotFoundError if there are keys but
     the extra `sealed` is not installed; and what the driver raises: an error with SQLSTATE 42501 if
     the role may not send as this instance, and one with GW003 if the outbox knows none of the keys.
     """
     sql, values = _statement(envelope, schema, keys)
-    driver_sql = _driver_sql(connection)
+    driver_sql = _driver_sql(connection, asynchronous=False)
     if driver_sql is not None:
         return _first(driver_sql(sql, values).fetchone())
     cursor = _plain_cursor(connection, "Connection", "Cursor")
@@ -60,7 +64,7 @@ async def aenqueue(
 ) -> str:
     """As `enqueue`, with an asynchronous connection, cursor or session."""
     sql, values = _statement(envelope, schema, keys)
-    driver_sql = _driver_sql(connection)
+    driver_sql = _driver_sql(connection, asynchronous=True)
     if driver_sql is not None:
         return _first((await driver_sql(sql, values)).fetchone())
     cursor = _plain_cursor(connection, "AsyncConnection", "AsyncCursor")
@@ -109,15 +113,19 @@ def _statement(
     return sql, (*names, token, [key.id for key in keys], sealed)
 
 
-def _driver_sql(connection: Any) -> Any:
+def _driver_sql(connection: Any, *, asynchronous: bool) -> Any:
     """SQLAlchemy's function that runs a driver's own statement; None: it is not SQLAlchemy's.
 
-    Raises TypeError for a value that is no connection, cursor or session at all.
+    Raises TypeError for a value that is no connection, cursor or session at all, and for one that
+    the other function takes.
     """
     if not any(hasattr(connection, way) for way in _WAYS):
         kind = type(connection).__name__
         text = f"needs a connection, cursor or session that is in a transaction, not {kind}"
         raise TypeError(text)
+    if _is_asynchronous(connection) is not asynchronous:
+        kind, has, other = type(connection).__name__, *_OTHER[asynchronous]
+        raise TypeError(f"{kind} is {has}: use `{other}`")
     found = getattr(connection, "exec_driver_sql", None)
     if found is not None or not hasattr(connection, "get_bind"):
         return found
@@ -133,6 +141,11 @@ def _driver_sql(connection: Any) -> Any:
         return asynchronously()
 
     return in_session
+
+
+def _is_asynchronous(connection: Any) -> bool:
+    execute = getattr(connection, "execute", None)
+    return inspect.iscoroutinefunction(execute) or hasattr(connection, "__aenter__")
 
 
 def _first(row: Any) -> str:

@@ -87,7 +87,7 @@ class Job:
     @property
     def key(self) -> str | None:
         """The group's key; None: it has none."""
-        return self._state.group.template.key
+        return self._state.group.key
 
     @property
     def instance_id(self) -> str:
@@ -164,7 +164,7 @@ class Job:
         return Progress(
             group_id=group.id,
             instance_id=group.instance_id,
-            key=group.template.key,
+            key=group.key,
             members=group.size,
             counts=counts,
             waiting=waiting,

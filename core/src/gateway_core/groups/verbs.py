@@ -288,7 +288,9 @@ class GroupVerbs:
         """The handle of a group, by its id or by its account and key; None: it is not known.
 
         Ended groups are remembered for a time, like other keys and endings. Raises `Invalid` if
-        neither is given, `OutboxError`, and `GatewayClosed` once a durable outbox has closed.
+        neither is given, `OutboxError`, and `GatewayClosed` once a durable outbox has closed. In a
+        process with `serve=False` an id alone may raise `OutboxForbidden`: its role may send as
+        some instances only, and the group's instance is not known there yet.
         """
         self._check_loop()
         if group_id is not None and instance is None and key is None:

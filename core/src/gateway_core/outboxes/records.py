@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -50,6 +51,11 @@ ALONE = STREAMS[len(CLASSES) :]
 def stream_of(envelope: Envelope, priority: Priority) -> Stream:
     """The stream of an envelope of that class."""
     return Stream(priority, envelope.order == "none" and envelope.target is None)
+
+
+OWN_KEY = "handed:"
+"""Before a new id: the key that a process which hands over gives to a group without one."""
+_OWN_KEY = re.compile(f"{OWN_KEY}[0-9a-f]{{30}}")
 
 
 class OutboxForbidden(OutboxError):
@@ -242,6 +248,12 @@ class Group:
     trace: str = ""
     size: int
     files: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str | None:
+        """The key that its caller gave it; None: its caller gave it none."""
+        key = self.template.key
+        return None if key is None or _OWN_KEY.fullmatch(key) else key
 
     @property
     def scope(self) -> Scope | None:

@@ -45,7 +45,7 @@ def list_groups(
         return 0
     for stored in found:
         state, group = state_of(stored), stored.group
-        key = f" (key {group.template.key})" if group.template.key is not None else ""
+        key = f" (key {group.key})" if group.key is not None else ""
         print(printable(f"{state.id}  {group.instance_id}  {state.word}  {state.line()}{key}"))
     if not found:
         print("there are no groups")
@@ -124,7 +124,7 @@ def _plain(stored: Any) -> dict[str, Any]:
     group = stored.group
     more = {
         "instance": group.instance_id,
-        "key": group.template.key,
+        "key": group.key,
         "accepted_at": group.accepted_at,
         "not_before": group.due,
         "deadline": group.deadline,

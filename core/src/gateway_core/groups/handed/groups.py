@@ -18,7 +18,7 @@ from gateway_core.files.keeper import KeptFiles
 from gateway_core.files.many import digests_of
 from gateway_core.groups.making import GroupDraft
 from gateway_core.groups.registry import Groups
-from gateway_core.outboxes.records import GroupState
+from gateway_core.outboxes.records import OWN_KEY, GroupState, OutboxForbidden
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.handed.asking import Asking
 
@@ -73,7 +73,7 @@ class HandedGroups(Groups):
 
     def _own_key(self) -> str:
         """A key, so that the group stays one even if an owner ends before it has answered."""
-        return f"handed:{self.drafting.next_id()}"
+        return f"{OWN_KEY}{self.drafting.next_id()}"
 
     async def _accepted(
         self, do: str, wanted: GroupDraft, asked: Sequence[Envelope], given: dict[str, Any]
@@ -93,9 +93,22 @@ class HandedGroups(Groups):
         return self._instances.get(group_id, only)
 
     async def state(self, what: str | Scope) -> GroupState | None:
-        """How far a group is; None: it is not known (any more)."""
+        """How far a group is; None: it is not known (any more).
+
+        Raises `OutboxForbidden` if its account is not known here, and this process may not ask
+        about all accounts.
+        """
         instance = self.instance_of(what) if isinstance(what, str) else what[0]
-        found = (await self._asking.ask(instance, "group", what=what))["group"]
+        try:
+            found = (await self._asking.ask(instance, "group", what=what))["group"]
+        except OutboxForbidden as error:
+            if instance:
+                raise
+            raise OutboxForbidden(
+                f"group {what} cannot be looked up by its id alone: this process's role may not ask"
+                " about all instances. Name the instance with `group(instance=…, key=…)`, or find"
+                " the group in `groups(instance)`; from then on its id is enough here"
+            ) from error
         return None if found is None else self.known(found)
 
     async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
