@@ -376,6 +376,24 @@ def test_a_session_that_is_no_context_manager_is_told():
     )
 
 
+async def a_generator(self):
+    yield None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("send", "must not `yield`: it has one answer, which it returns"),
+        ("probe", "must not `yield`: it has one answer, which it returns"),
+        ("validate", "must be a plain `def`: it is called without waiting"),
+        ("open_telemetry", "an async generator is not a context manager: decorate it with @asyncc"),
+    ],
+)
+def test_a_hook_that_yields_is_told_what_it_should_do_instead(name, text):
+    (told,) = fault_of(hookimpl(a_generator), name=name)
+    assert told.startswith(f"Plugin: {name}: {text}")
+
+
 def test_a_session_that_is_one_is_taken():
     class Good(Adapter):
         @hookimpl

@@ -16,6 +16,8 @@ from gateway_core.contract.validators import shown
 
 ATTEMPTS = frozenset({"send", "edit", "delete", "call", "stream"})
 ASYNC_HOOKS = ATTEMPTS | {"credentials", "probe"}
+CONTEXTS = ("open_session", "open_telemetry")
+"""Hooks whose answer is an async context manager."""
 OBSERVERS = frozenset(
     {
         "after_attempt",
@@ -150,11 +152,14 @@ def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -
     if spec is None:
         yield f"there is no hook {hook!r}{meant(hook, SPECS)}"
         return
-    if inspect.iscoroutinefunction(function) != (hook in ASYNC_HOOKS):
+    yields = inspect.isasyncgenfunction(function)
+    if yields and hook in CONTEXTS:
+        yield "an async generator is not a context manager: decorate it with @asynccontextmanager"
+    elif yields and hook in ASYNC_HOOKS:
+        yield "must not `yield`: it has one answer, which it returns"
+    elif yields or inspect.iscoroutinefunction(function) != (hook in ASYNC_HOOKS):
         plain = "must be a plain `def`: it is called without waiting"
         yield "must be `async def`" if hook in ASYNC_HOOKS else plain
-    if inspect.isasyncgenfunction(function):
-        yield "an async generator is not a context manager: decorate it with @asynccontextmanager"
     yield from _parameter_faults(spec, function, in_module=inspect.ismodule(plugin.module))
     wraps = opts["wrapper"] or opts["hookwrapper"]
     if hook in ASYNC_HOOKS and not plugin.adapter:
