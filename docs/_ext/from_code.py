@@ -21,6 +21,8 @@ from typing import Any
 import attrs
 
 MARK = re.compile(r"^<!-- from code: (\w+) ?(\S*) -->$", re.MULTILINE)
+UNFILLED = "*`make docs` adds the parts of this page that are written from the code.*\n\n"
+"""What a page with marks says after its title, to whoever reads it in a checkout."""
 ROW = re.compile(r"\S+(?:, \S+)*(?: {2,}\S|\n {8,}\S)")
 
 
@@ -37,7 +39,8 @@ def _filled(env: Any) -> list[str]:
 
 
 def fill(page: str) -> str:
-    """The page with every mark replaced."""
+    """The page with every mark replaced, and without the note that they are not."""
+    page = page.replace(UNFILLED, "", 1)
     return MARK.sub(lambda mark: "\n".join(WRITERS[mark[1]](mark[2])), page)
 
 

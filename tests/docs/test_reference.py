@@ -51,6 +51,14 @@ def test_every_hook_has_a_section_with_its_docstring(from_code):
     assert all(getattr(hookspecs, name).__doc__.split("\n")[0] in page for name in HOOKS)
 
 
+def test_a_page_that_is_written_from_the_code_says_so_until_it_is(from_code):
+    for page in DOCS.rglob("*.md"):
+        text = page.read_text()
+        marked = from_code.MARK.search(text) is not None
+        assert marked == (text.split("\n\n", 1)[1].startswith(from_code.UNFILLED)), page
+        assert from_code.UNFILLED not in from_code.fill(text), page
+
+
 def test_every_error_is_in_the_tree(from_code):
     page = from_code.fill((DOCS / "reference/errors.md").read_text())
     public = {n for n, t in vars(errors).items() if isinstance(t, type) and n[0] != "_"}
