@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 import structlog
@@ -83,6 +84,31 @@ async def test_the_life_of_an_envelope(autojump_clock):
             about | {"disposition": "delivered", "attempts": 2, "seconds": 3.0},
         ),
     ] == events[1:]  # fmt: skip
+
+
+@pytest.mark.parametrize("scope", ["message", "room"])
+async def test_a_refusal_that_is_repeated_says_how_long_is_really_waited(scope, autojump_clock):
+    """The platform says "at once", again and again: the gateway does not believe it for long."""
+    started = []
+
+    async def run(_):
+        started.append(trio.current_time())
+        await trio.lowlevel.checkpoint()
+        if len(started) < 6:
+            limited = Reason.RATE_LIMITED
+            raise Failure(
+                Verdict(
+                    error_class=ErrorClass.RETRYABLE, reason=limited, scope=scope, retry_after=0.0
+                )
+            )
+
+    with shown(logging.INFO) as events:
+        async with open_test_gateway(FakeChannel(script=run)) as gateway:
+            await gateway.send("bot", "room", "hello")
+    told = [fields["wait"] for name, _, fields in events if name == "gateway.attempt_failed"]
+    assert 5 == len(told)
+    assert told[-1] > 0
+    assert told == pytest.approx([b - a for a, b in pairwise(started)], abs=0.001)
 
 
 async def test_a_refusal_names_instance_and_error_alone(autojump_clock):

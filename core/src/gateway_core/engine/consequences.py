@@ -460,6 +460,9 @@ class Consequences:
 
     def _log(self, failed: Failed, decision: Decision) -> None:
         verdict, delivery, attempt = failed.verdict, failed.delivery, failed.attempt
+        wait = decision.wait
+        if decision.kind == "closed" and failed.account.limits.trial is None:
+            wait = max(wait, decision.patience)
         log_event(
             ATTEMPT_FAILED,
             **about(delivery, self._shard.index),
@@ -470,7 +473,7 @@ class Consequences:
             scope=verdict.scope.value,
             raw=words(self._shard.privacy, delivery, verdict, attempt.room, attempt.part),
             then=decision.kind,
-            wait=round(decision.wait, 3),
+            wait=round(wait, 3),
         )
 
 
