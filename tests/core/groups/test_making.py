@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import trio
 from broadcasting import got, paced, rooms
@@ -145,8 +147,8 @@ async def test_a_text_of_several_parts_counts_each(autojump_clock):
     class Short(FakeChannel):
         @hookimpl
         def chunk(self, envelope):
-            words = envelope.text.split(" ")
-            return [Part(payload={"text": word}, span=(0, len(word))) for word in words]
+            words = re.finditer(r"\S+", envelope.text)
+            return [Part(payload={"text": word[0]}, span=word.span()) for word in words]
 
     channel = Short(limits=lambda _r, _o: [Limit("account", count=10)])
     async with open_test_gateway(channel) as gateway:

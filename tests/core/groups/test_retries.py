@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import trio
 from broadcasting import got, rooms, watched
@@ -251,8 +253,8 @@ class Words(FakeChannel):
 
     @hookimpl
     def chunk(self, envelope):
-        words = envelope.text.split(" ")
-        return [Part(payload={"text": word}, span=(0, len(word))) for word in words]
+        words = re.finditer(r"\S+", envelope.text)
+        return [Part(payload={"text": word[0]}, span=word.span()) for word in words]
 
 
 async def test_what_is_tried_again_goes_after_what_has_begun_meanwhile(autojump_clock):

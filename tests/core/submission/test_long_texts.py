@@ -182,7 +182,7 @@ class Unending(FakeChannel):
 
     @hookimpl
     def chunk(self, envelope):
-        spans = [(0, 1)] * 3 + [(0, 10**9)] * (len(envelope.text.split()) - 3)
+        spans = [(0, 1), (1, 1), (1, 1)] + [(0, 10**9)] * (len(envelope.text.split()) - 3)
         return [Part(payload={"text": "a"}, span=span) for span in spans]
 
 
