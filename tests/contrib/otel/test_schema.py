@@ -113,6 +113,8 @@ ELSEWHERE = {
     str(telemetry.REQUEST_CRASHED),
     # A message that another process handed over: contrib/postgres/test_postgres_handed.py.
     str(telemetry.REQUEST_REFUSED),
+    # An account as which the role may not send: core/spread/test_suspensions.py.
+    str(telemetry.SUSPENSION_REFUSED),
 }
 """Events that no night can cause."""
 
