@@ -24,7 +24,6 @@ from gateway_contrib.postgres.connections import membership
 from gateway_contrib.postgres.producing import handing
 from gateway_contrib.postgres.writes import handed_answers, writing
 from gateway_core.backlog.lines import Line
-from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.owning.restored import RestoredState
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
@@ -217,13 +216,6 @@ def a_request_is_answered_before_its_room_s_earlier_one(patch):
     patch.setattr(writing, "claim", claim)
 
 
-@bug("unfinished", seen=1100481)
-def what_was_taken_before_another_owner_came_is_done_afterwards(patch):
-    """The other owner has stored the envelope, which is taken here for one that only comes."""
-    patch.setattr(OperatorRequests, "forget", lambda self, instance_id: None)
-    patch.setattr(OperatorRequests, "is_current", lambda self, request: True)
-
-
 @bug("overtakes", seen=11)
 def a_request_at_which_the_outbox_failed_comes_last(patch):
     whole = Line.again
@@ -240,7 +232,7 @@ def a_request_at_which_the_outbox_failed_comes_last(patch):
 # -- what moves with an account
 
 
-@bug("refused by limits", seen=66)
+@bug("refused by limits", seen=95)
 def a_bucket_is_full_after_a_takeover(patch):
     patch.setattr(RestoredState, "_reckon", lambda self, account, attempts, now: None)
 

@@ -64,7 +64,7 @@ def an_account_is_forgotten_while_it_is_had(patch):
     patch.setattr(Accounts, "_may_come", lambda *_: False)
 
 
-@bug(NEVER, seen=0)
+@bug(NEVER, seen=1)
 def nobody_hears_that_something_is_handed_over_for_an_idle_account(patch):
     patch.setattr(tables, "awaited", lambda _connection: frozenset())
 
