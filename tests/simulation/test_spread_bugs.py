@@ -128,19 +128,6 @@ def whoever_has_an_account_next_does_not_hear_that_it_is_suspended(patch):
     patch.setattr(Suspensions, "restore", lambda self, account, suspension: None)
 
 
-@bug(NEVER, seen=260)
-def a_suspension_is_noted_for_the_state_that_an_account_has_later(patch):
-    """It is stored while the account leaves, and wished again when the account comes back."""
-    whole = Suspensions._stored
-
-    async def stored(self: Any, instance_id: str, _account: Any, wish: Any) -> None:
-        await whole(self, instance_id, None, wish)
-        if self.store is not None and instance_id in self._registry.serving:
-            self._newest[self._registry.serving[instance_id]] = wish
-
-    patch.setattr(Suspensions, "_stored", stored)
-
-
 @bug("and has not done so", seen=0)
 def what_is_asked_of_an_account_elsewhere_is_done_here(patch):
     """The account's owner does not hear of the request."""
