@@ -125,10 +125,10 @@ class Life:
             self.opened.set()
             await self.closing.wait()
             with self._draining:
-                await self._drain(workers)
+                await self._let_end(workers)
             workers.cancel_scope.cancel()
 
-    async def _drain(self, workers: trio.Nursery) -> None:
+    async def _let_end(self, workers: trio.Nursery) -> None:
         """Let what is under way end, within the configuration's `drain_timeout`."""
         parts, pager, groups = self._parts, self._parts.pager, self._parts.groups
         begun, grace = trio.current_time(), parts.config.drain_timeout
