@@ -98,7 +98,7 @@ async def main(asked: argparse.Namespace) -> None:
     }
     config = GatewayConfig(
         instances=instances(addresses),
-        retries=RetrySettings(quarantine=0.2, base=0.05, attempts=1000),
+        retries=RetrySettings(quarantine=0.2, arrival=5.0, base=0.05, attempts=1000),
     )
     settings = PostgresSettings(lease=asked.lease, accounts=asked.accounts)
     outbox = Told(asked.url, settings)

@@ -46,7 +46,7 @@ async def main(url, lease, role, name, count):
     outbox = PostgresOutbox(url, PostgresSettings(lease=float(lease)))
     config = GatewayConfig(
         instances=[Instance("bot", "fake", FakeSettings())],
-        retries=RetrySettings(quarantine=0.2, base=0.05, attempts=1000),
+        retries=RetrySettings(quarantine=0.2, arrival=5.0, base=0.05, attempts=1000),
     )
     plugins = [("fake", FakeChannel(script=sends))]
     opened = partial(open_gateway, config, plugins=plugins, outbox=outbox)

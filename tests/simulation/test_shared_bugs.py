@@ -23,6 +23,7 @@ from gateway_contrib.postgres import handed, owning
 from gateway_contrib.postgres.connections import membership
 from gateway_contrib.postgres.producing import handing
 from gateway_contrib.postgres.writes import handed_answers, writing
+from gateway_core.backlog import intake
 from gateway_core.backlog.lines import Line
 from gateway_core.backlog.owning.restored import RestoredState
 from gateway_core.deliveries.steps import Step
@@ -240,6 +241,11 @@ def a_bucket_is_full_after_a_takeover(patch):
 @bug("refused by limits", seen=143)
 def what_was_spent_is_not_handed_on(patch):
     patch.setattr(RestoredState, "_restore", lambda self, recovery, registry, now: None)
+
+
+@bug("now lost, wrote", seen=854)
+def a_room_waits_for_a_lost_attempt_as_for_others(patch):
+    patch.setattr(intake, "arrives_within", lambda stored, wall: 0.0)
 
 
 @bug("nobody said so|stands [3-9] times", seen=63)

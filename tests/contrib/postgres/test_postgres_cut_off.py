@@ -4,10 +4,12 @@ import trio
 from postgres_proxy import between
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core import RetrySettings
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 LEASE = 5.0
 PATIENCE = 120.0
+BRIEF = RetrySettings(arrival=2 * LEASE)
 ROOMS = [f"room {n}" for n in range(4)]
 EACH = 15
 
@@ -29,7 +31,7 @@ async def test_who_is_cut_off_sends_nothing_more_and_the_next_sends_the_rest(ser
     tickets, owned = [], []
 
     async def stand_by():
-        async with open_test_gateway(two, outbox=outbox(server.url())) as gateway:
+        async with open_test_gateway(two, outbox=outbox(server.url()), retries=BRIEF) as gateway:
             owned.append(trio.current_time())
             for ticket in tickets:
                 while (status := await gateway.status(ticket.id)).receipt is None:  # noqa: ASYNC110 - of another's
@@ -86,7 +88,7 @@ async def test_an_attempt_under_way_ends_with_the_lease(server, schema):
             while not one.made:  # noqa: ASYNC110 - the channel tells nobody
                 await trio.sleep(0.01)
             proxy.cut()
-            async with open_test_gateway(two, outbox=outbox(server.url())) as other:
+            async with open_test_gateway(two, outbox=outbox(server.url()), retries=BRIEF) as other:
                 owned = trio.current_time()
                 assert [True] == [each < owned for each in ended]
                 while (receipt := (await other.status(ticket.id)).receipt) is None:  # noqa: ASYNC110 - of another's

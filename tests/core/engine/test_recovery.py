@@ -35,7 +35,8 @@ from gateway_core import (
 from gateway_core.authors import Answer, Traits, hookimpl
 from gateway_core.clock import SECOND
 from gateway_core.outboxes.records import Entry, StepRecord, StepShape, StoredEntry
-from gateway_core.outboxes.restore import restore_delivery, waits_until
+from gateway_core.outboxes.restore import arrives_within, restore_delivery, waits_until
+from gateway_core.outboxes.tenure import Tenure
 from gateway_core.testing import (
     EPOCH,
     Failure,
@@ -872,6 +873,95 @@ async def test_what_follows_one_in_doubt_waits_for_the_quarantine_though_it_expi
         await ended(gateway)
     assert [0, 3] == [pytest.approx(made.at, abs=0.1) for made in channel.made]
     assert ["next"] == channel.texts("room")
+
+
+class SharedFence(Fence):
+    """That of an outbox which several processes share: the next life is another process's."""
+
+    def tenure(self) -> Tenure:
+        return Tenure(owns=True, lease=1_000.0)
+
+
+async def lost(outbox, channel, *, kill=True, before=None, **settings):
+    """One life ends 1 s after it began an attempt, and another goes on; returns when it sent."""
+    fence = SharedFence(outbox)
+    async with life(outbox, channel, fence=fence, **settings) as (gateway, _):
+        await gateway.submit(send("one", room="waits"))
+        await gateway.submit(send("two", room="waits"))
+        await gateway.submit(send("other"))
+        await trio.sleep(1)
+        if kill:
+            fence.kill()
+    begun = len(channel.made)
+    channel.latency = 0.0
+    if before is not None:
+        await trio.sleep(before)
+    fence = SharedFence(outbox)
+    async with life(outbox, channel, fence=fence, **settings) as (gateway, _):
+        await gateway.send("bot", "quick", "at once")
+        await ended(gateway)
+    assert ["one", "two"] == channel.texts("waits")
+    return {m.attempt.part.payload["text"]: round(m.at) for m in channel.made[begun:]}
+
+
+async def test_the_room_of_a_lost_owner_s_attempt_waits_until_it_cannot_arrive(
+    outbox, autojump_clock
+):
+    """It began at 0 s and may arrive until 90 s; the other room's message had ended."""
+    sent = await lost(outbox, FakeChannel(latency=50.0))
+    assert {"at once": 1, "one": 90, "two": 90, "other": 90} == sent
+
+
+async def test_how_long_it_may_arrive_is_a_setting_and_not_below_the_quarantine(
+    outbox, autojump_clock
+):
+    sent = await lost(outbox, FakeChannel(latency=50.0), retries=RetrySettings(arrival=20.0))
+    assert (20, 20) == (sent["one"], sent["two"])
+
+
+async def test_a_room_waits_no_longer_than_the_rest_of_that_time(outbox, autojump_clock):
+    sent = await lost(outbox, FakeChannel(latency=50.0), before=99.0)
+    assert (100, 102, 102) == (sent["at once"], sent["one"], sent["two"])
+
+
+async def test_a_platform_that_recognises_the_repeat_gets_a_lost_owner_s_at_once(
+    outbox, autojump_clock
+):
+    channel = FakeChannel(latency=50.0, traits=Traits(deduplicates_for=120.0))
+    assert {"at once": 1, "one": 1, "two": 1, "other": 1} == await lost(outbox, channel)
+
+
+async def test_after_an_orderly_end_the_room_waits_for_the_quarantine_only(outbox, autojump_clock):
+    sent = await lost(outbox, FakeChannel(latency=50.0), kill=False)
+    assert (3, 3) == (sent["one"], sent["two"])
+
+
+async def test_with_an_outbox_of_one_process_the_room_waits_for_the_quarantine_only(
+    outbox, autojump_clock
+):
+    channel = FakeChannel(latency=50.0)
+    async with life(outbox, channel) as (gateway, fence):
+        await gateway.submit(send("one"))
+        await trio.sleep(1)
+        fence.kill()
+    channel.latency = 0.0
+    async with life(outbox, channel) as (gateway, _):
+        await ended(gateway)
+    assert [0, 3] == [round(made.at) for made in channel.made]
+
+
+@pytest.mark.parametrize(("wall", "left"), [(1_010.0, 80.0), (900.0, 90.0), (2_000.0, 0.0)])
+def test_what_is_left_of_the_time_to_arrive_counts_only_for_what_was_cut_off(wall, left):
+    """Nor more than at acceptance, whatever the wall clock says."""
+    entry = Entry(id="1", envelope=send(), plan=(), accepted_at=1_000.0, deadline=5_000.0)
+    records = (
+        StepRecord(serial=0, number=1, started=True, not_before=1_090.0),
+        StepRecord(serial=1, number=1, not_before=1_300.0),
+        StepRecord(serial=2, number=1, started=True, not_before=4_000.0, outcome="delivered"),
+    )
+    stored = StoredEntry(entry=entry, position=1, records=records)
+    assert left == arrives_within(stored, wall)
+    assert max(0.0, 1_300.0 - max(wall, 1_000.0)) == waits_until(stored, wall)
 
 
 async def test_a_change_that_an_earlier_life_began_has_its_message_to_itself(

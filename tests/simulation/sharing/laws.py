@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from sharing.server import Server, Transaction
 
 
+SLOWEST = 0.97
+"""The lowest rate of a member's clock."""
+BEFORE = 3.0
+"""Seconds by which an attempt may begin before the first byte of its request."""
+
+
 @attrs.define(eq=False)
 class Entry:
     """A message, or a change of a message. `word`: by which it is known at the platform.
@@ -69,6 +75,7 @@ class Laws:
     """The laws of one world. `violations` says what did not hold.
 
     under_way  requests whose first byte went out, and that are not over
+    interrupted  those that ended because their member was killed, or had lost the account
     suspended  accounts that operators suspended: since when, and who owned the account then
     resuming   suspended accounts that somebody has been asked to resume
     uncounted  whether an owner had tried a message that its former owners had tried more than once
@@ -85,6 +92,7 @@ class Laws:
     owners: list[tuple[float, Any]] = attrs.field(factory=list)
     owning: dict[str, Any] = attrs.field(factory=dict)
     under_way: dict[int, UnderWay] = attrs.field(factory=dict)
+    interrupted: list[UnderWay] = attrs.field(factory=list)
     suspended: dict[str, tuple[float, Any]] = attrs.field(factory=dict)
     resuming: set[str] = attrs.field(factory=set)
 
@@ -182,6 +190,23 @@ class Laws:
                 text = f"{member.name} writes while {other.member.name} has {other.word} under way"
                 self.expect(False, text)
 
+    def _may_follow(self, member: Member, entry: Entry) -> None:
+        """What a lost owner had under way may arrive until its recorded time is over.
+
+        Until then the next owner sends nothing into that room. At Discord, which recognises a
+        repeat, it sends at once. A change is not recorded, since a repeat of it does no harm.
+        """
+        if self.setup.ahead != (0.0,):
+            return  # the recorded time is that of a wall clock
+        patience = self.setup.config.retries.arrival
+        for other in self.interrupted:
+            lost = self.entries[other.word]
+            same = (lost.instance, lost.room) == (entry.instance, entry.room)
+            rest = trio.current_time() - other.since
+            if same and other.member is not member and rest < patience * SLOWEST - BEFORE:
+                text = f"{member.name} writes {entry.word} {rest:.1f} s after"
+                self.expect(False, f"{text} {other.member.name}, now lost, wrote {lost.word}")
+
     def written(
         self, member: Member, instance: str, word: str | None, request: int, *, stopped: bool
     ) -> int:
@@ -209,6 +234,8 @@ class Laws:
             )
         if owns and word is not None:
             self._alone(member, instance)
+            if entry is not None and entry.edits is None:
+                self._may_follow(member, entry)
             self.under_way[request] = UnderWay(member, instance, word, trio.current_time())
         return epoch
 
@@ -223,11 +250,25 @@ class Laws:
         The time of an attempt and the wait for the attempt may both be over at the same instant. A
         probe is not judged, since it changes nothing at the platform.
         """
-        self.under_way.pop(request, None)
+        request_of = self.under_way.pop(request, None)
+        if request_of is not None:
+            self._interrupts(request_of, epoch)
         given, at = member.gave.get(instance, (-2, 0.0))
         late = epoch == given and trio.current_time() > at + GRID
         idle = not late or word is None or member.life.dead
         self.expect(idle, f"{member.name} has given up {instance} with {word} in flight")
+
+    def _interrupts(self, request: UnderWay, epoch: int) -> None:
+        """Note a request of a member that was killed, or has lost the account meanwhile."""
+        entry, member = self.entries.get(request.word), request.member
+        account = self.server.rows.accounts.get(request.instance if self.setup.spread else "")
+        owns = account is not None and (account.member, account.epoch) == (member.id, epoch)
+        given, _ = member.gave.get(request.instance, (-2, 0.0))
+        recognised = request.instance.startswith("discord")
+        sends = entry is not None and entry.edits is None and not recognised
+        if sends and epoch != given and (member.life.dead or not owns):
+            self.interrupted.append(request)
+            self.happened["interrupted"] += 1
 
     # -- at the end
 

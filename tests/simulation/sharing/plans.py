@@ -301,6 +301,7 @@ def _drawn(rng: Random, seed: int, counts: Sequence[int] = (1, 1, 2)) -> Setup:
                 cap=8.0,
                 max_ambiguous=rng.choice([2, 2, 3]),
                 quarantine=rng.choice([0.0, 2.0]),
+                arrival={6: 90.0, 14: 20.0}.get(seed % 16, 0.0),
             ),
             circuit=CircuitSettings(window=10, probe_base=0.5, probe_cap=4.0),
         ),

@@ -18,7 +18,7 @@ from gateway_core.deliveries.ending import SHED, Ending, expired
 from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.records import Overview, StoredEntry
-from gateway_core.outboxes.restore import waits_until
+from gateway_core.outboxes.restore import arrives_within, waits_until
 from gateway_core.scheduling.classes import RANKS
 
 
@@ -129,7 +129,8 @@ class Intake:
         partition.admission.add(account.instance.id, room, rank)
         self._came_in(partition, delivery, account)
         hold = waits_until(stored, wall) if stored.records else 0.0
-        partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
+        arrives = arrives_within(stored, wall) if stored.records else 0.0
+        partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold, arrives)
 
     def _put_off(self, delivery: Delivery, partition: Partition, account: InstanceState) -> bool:
         """Let policies vote on an envelope that another process accepted; whether they keep it out.

@@ -46,6 +46,8 @@ class RetrySettings(CheckedSettings):
     max_ambiguous  most attempts at one part whose outcome is unknown; if repeating is not safe, it
                    ends after them, even if `attempts` are left
     quarantine     seconds after an unknown outcome before anything follows in that lane
+    arrival        seconds after its begin within which an attempt may arrive though its process was
+                   killed; in a shared outbox, the next owner sends nothing else in the room before
     """
 
     attempts: int = attrs.field(default=6, validator=whole(least=1))
@@ -56,6 +58,7 @@ class RetrySettings(CheckedSettings):
         validator=all_of(whole(least=1), at_most("attempts")),
     )
     quarantine: float = attrs.field(default=2.0, validator=number(least=0))
+    arrival: float = attrs.field(default=90.0, validator=number(least=0, most=3600.0))
 
     @property
     def backoff(self) -> Backoff:

@@ -47,12 +47,19 @@ class Enqueuer:
         self._place(delivery, room, wait, now)
 
     def resume(
-        self, delivery: Delivery, account: InstanceState, now: int, fingerprint: str, hold: float
+        self,
+        delivery: Delivery,
+        account: InstanceState,
+        now: int,
+        fingerprint: str,
+        hold: float,
+        arrives: float,
     ) -> None:
         """Take in a delivery that was accepted and counted before, and has its slot.
 
         fingerprint  that of its content, if the delivery has a key
         hold         seconds that remain of a wait that the platform asked for
+        arrives      seconds within which a lost owner's attempt may still arrive
         """
         envelope, shard = delivery.envelope, self._shard
         delivery.wait_for("queue", now)  # it was spilled meanwhile
@@ -68,7 +75,8 @@ class Enqueuer:
         wait = 0.0
         if envelope.not_before and not delivery.started:
             wait = envelope.not_before - self._clock.wall()
-        held = self._held(delivery, account, hold, now) if delivery.steps or hold else None
+        known = delivery.steps or hold
+        held = self._held(delivery, account, hold, arrives, now) if known else None
         self._place(delivery, room, wait, now, hold=held)
 
     def due(self, delivery: Delivery, now: int) -> None:
@@ -141,7 +149,7 @@ class Enqueuer:
         return useless is delivery
 
     def _held(
-        self, delivery: Delivery, account: InstanceState, hold: float, now: int
+        self, delivery: Delivery, account: InstanceState, hold: float, arrives: float, now: int
     ) -> Hold | None:
         """Why a resumed delivery must wait: an unknown outcome, or the platform asked for it."""
         step, until = delivery.step, now + round(hold * SECOND)
@@ -151,7 +159,9 @@ class Enqueuer:
             and step.kind in REPEATED
             and not step.deduplicated(account.hooks.deduplicates_for, now)
         ):
-            quiet = now + round(self._shard.config.retries.quarantine * SECOND)
+            retries = self._shard.config.retries
+            arrives = min(arrives, retries.arrival)  # whatever the wall clock says
+            quiet = now + round(max(retries.quarantine, arrives) * SECOND)
             return Hold(max(quiet, until), quiet or 1)
         return Hold(until) if hold > 0 else None
 

@@ -188,6 +188,8 @@ class Life:
         parts.registry.release(
             () if pager is None or parts.spread is None else pager.accounts.others
         )
+        if parts.journal is not None:
+            parts.journal.cut_off()
         if pager is not None:
             pager.spilled.store()
         if parts.producer is not None:

@@ -130,7 +130,7 @@ def wire(
         if config.share != 1:
             channel.share = fraction_of(config.share)
     ids = Ids(rng)
-    journal = None if outbox is None else Journal(outbox, clock, ids)
+    journal = None if outbox is None else Journal(outbox, clock, ids, config.retries.arrival)
     files = KeptFiles(spool := Spool(), spool) if outbox is None else KeptFiles(outbox)
 
     def start_probing(account: InstanceState) -> None:

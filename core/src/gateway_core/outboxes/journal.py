@@ -43,13 +43,17 @@ def report(method: Callable[..., None], *told: Any) -> None:
 class Journal:
     """Keeps a durable outbox up to date about the deliveries of one gateway.
 
-    newest  the last position that was given after acceptance
+    newest   the last position that was given after acceptance
+    arrival  seconds after its begin within which an attempt may arrive if this process is lost;
+             the next owner of a shared outbox waits for it
     """
 
-    def __init__(self, outbox: Outbox, clock: Clock, ids: Ids) -> None:
+    def __init__(self, outbox: Outbox, clock: Clock, ids: Ids, arrival: float = 0.0) -> None:
         self._outbox = outbox
         self._clock = clock
         self._ids = ids
+        self._arrival = arrival if hasattr(outbox, "tenure") else 0.0
+        self._under_way: dict[str, tuple[str, StepRecord]] = {}
         self.newest = -1
         self.on_finished: Callable[[], None] = lambda: None
 
@@ -65,7 +69,20 @@ class Journal:
         if step.doubtful and step.first_at and not step.maybe_sent:
             # It is tried again, which counts no earlier attempt, but one may have arrived.
             record = attrs.evolve(record, maybe_sent=1)
+        if self._arrival:
+            self._under_way[delivery.id] = delivery.envelope.instance_id, record
+            record = attrs.evolve(record, not_before=self._clock.wall() + self._arrival)
         await self._outbox.attempt_started(delivery.id, record)
+
+    def cut_off(self) -> None:
+        """Note the attempts that the process cuts off as it ends in order: some may have arrived.
+
+        The next owner waits for them no longer than this process would have.
+        """
+        for envelope_id, (instance_id, record) in self._under_way.items():
+            if self._outbox.covers(instance_id):
+                report(self._outbox.attempt_ended, envelope_id, record)
+        self._under_way.clear()
 
     async def caught_up(self) -> bool:
         """Wait until the outbox has stored all reports; false: it cannot, or says not when."""
@@ -86,12 +103,14 @@ class Journal:
         """An attempt failed, or did not begin; the step then waits for `wait` seconds."""
         if step.kind == "draft":
             return  # a draft leaves nothing
+        self._under_way.pop(delivery.id, None)
         until = self._clock.wall() + wait if wait > 0 else 0.0
         record = self._record(step, self._clock.now(), first_at=step.first_at, not_before=until)
         report(self._outbox.attempt_ended, delivery.id, record)
 
     def acknowledged(self, delivery: Delivery, step: Step) -> None:
         """The platform accepted the step; if a message has one step, its end records that."""
+        self._under_way.pop(delivery.id, None)
         if step.kind != "draft" and (len(delivery.steps or ()) > 1 or delivery.growth is not None):
             record = self._record(step, self._clock.now(), first_at=step.first_at)
             report(self._outbox.acknowledged, delivery.id, record)
@@ -145,6 +164,7 @@ class Journal:
 
     def finished(self, delivery: Delivery, receipt: Receipt) -> None:
         """The envelope ended. A later retry is to know the steps that arrived, or may have."""
+        self._under_way.pop(delivery.id, None)
         if receipt.disposition is not Disposition.DELIVERED:
             for step in delivery.steps or ():
                 if step.doubtful or step.outcome in ARRIVED:

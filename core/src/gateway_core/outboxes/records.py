@@ -132,7 +132,8 @@ class StepRecord:
     transforms  how often it was changed and tried again
     first_at    POSIX time of the first attempt with an unknown outcome; 0: none. It is kept if an
                 operator retries the step
-    not_before  POSIX time before which the platform wants no further attempt
+    not_before  POSIX time before which the platform wants no further attempt; of an attempt that
+                began in a shared outbox, the time until which it may arrive if its owner is lost
     outcome     how it ended; None: it has not
     more        ids of further messages that it made, beside `message_id`
     files       the platform's ids of the files that it sent
@@ -154,9 +155,11 @@ class StepRecord:
     def anew(self) -> StepRecord:
         """The step as not begun, except that it may have arrived, for an operator's retry."""
         first_at = self.first_at if self.maybe_sent else 0.0
+        not_before = 0.0 if self.started else self.not_before
         return attrs.evolve(
-            self, started=False, attempts=0, maybe_sent=0, first_at=first_at, outcome=None
-        )
+            self, started=False, attempts=0, maybe_sent=0, first_at=first_at,
+            not_before=not_before, outcome=None,
+        )  # fmt: skip
 
 
 @attrs.frozen(kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from gateway_core.clock import SECOND
@@ -220,6 +220,20 @@ def waits_until(stored: StoredEntry, wall: float) -> float:
 
     They are never more than at acceptance, whatever the wall clock says.
     """
-    open_ones: Sequence[StepRecord] = [r for r in stored.records if r.outcome not in ARRIVED]
+    return _left_of((r for r in stored.records if not _interrupted(r)), stored, wall)
+
+
+def arrives_within(stored: StoredEntry, wall: float) -> float:
+    """Seconds within which an attempt of a lost owner may still arrive; 0: there is none."""
+    return _left_of((r for r in stored.records if _interrupted(r)), stored, wall)
+
+
+def _interrupted(record: StepRecord) -> bool:
+    return record.started and record.outcome is None
+
+
+def _left_of(records: Iterable[StepRecord], stored: StoredEntry, wall: float) -> float:
+    """Seconds until the last of these records' times that belongs to a step that is not done."""
     since = max(wall, stored.entry.accepted_at)
-    return max((r.not_before - since for r in open_ones), default=0.0)
+    left = (record.not_before - since for record in records if record.outcome not in ARRIVED)
+    return max(0.0, max(left, default=0.0))

@@ -24,6 +24,9 @@ ROUND_TRIP = (0.02, 0.08)
 FAULTS = (Fault.RATE_LIMITED, Fault.SERVER_ERROR, Fault.RESET_BEFORE, Fault.RESET_AFTER)
 """Each fault happens once on each platform. A missing answer would take longer than the demo."""
 
+ARRIVAL = 5.0
+"""Seconds for which a room waits if a process was killed in the middle of its attempt."""
+
 _FIRST, _LAST = 5, 150
 """The range of request numbers from which the faulty requests are drawn."""
 
@@ -97,6 +100,8 @@ def write_configuration(
     for channel in platforms:
         (folder / f"{channel}.token").write_text(_TOKENS[channel], encoding="utf-8")
     tables = [platform.settings(addresses[channel]) for channel, platform in platforms.items()]
+    if outbox is not None:
+        tables.append(f"[retries]\narrival = {ARRIVAL}\n")
     if metrics is not None:
         tables.append(f"[telemetry.export]\nprometheus = {dumps(metrics)}\n")
     file = folder / "gateway.toml"

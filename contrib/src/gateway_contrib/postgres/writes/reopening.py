@@ -26,6 +26,7 @@ _BACK = """INSERT INTO envelopes (account, seq, id, room, position, accepted_at,
     FROM history WHERE seq = ANY (%(seqs)b::bigint[]) AND entry IS NOT NULL
     ON CONFLICT DO NOTHING RETURNING seq"""
 _STEPS = """UPDATE steps SET started = 0, attempts = 0, outcome = NULL, maybe_sent = 0,
+        not_before = CASE WHEN started > 0 THEN 0 ELSE not_before END,
         first_at = CASE WHEN maybe_sent > 0 THEN first_at ELSE 0 END
     WHERE seq = ANY (%b::bigint[]) AND (outcome IS NULL
         OR outcome NOT IN ('delivered', 'deleted', 'unchanged'))"""
