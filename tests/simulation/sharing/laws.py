@@ -74,11 +74,11 @@ class UnderWay:
 class Laws:
     """The laws of one world. `violations` says what did not hold.
 
-    under_way  requests whose first byte went out, and that are not over
+    under_way    requests whose first byte went out, and that are not over
     interrupted  those that ended because their member was killed, or had lost the account
-    suspended  accounts that operators suspended: since when, and who owned the account then
-    resuming   suspended accounts that somebody has been asked to resume
-    uncounted  whether an owner had tried a message that its former owners had tried more than once
+    suspended    accounts that operators suspended: since when, and who owned the account then
+    resuming     suspended accounts that somebody has been asked to resume
+    uncounted    whether an owner had tried a message that earlier ones had tried more than once
     """
 
     setup: Setup

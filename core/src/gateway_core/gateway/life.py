@@ -185,11 +185,11 @@ class Life:
             log_event(UNFINISHED_AT_CLOSE, count=max(left, stored), stored=stored)
         for partition in parts.partitions:
             partition.completion.abandon() if pager is None else partition.completion.store()
+        if parts.journal is not None:
+            parts.journal.cut_off()
         parts.registry.release(
             () if pager is None or parts.spread is None else pager.accounts.others
         )
-        if parts.journal is not None:
-            parts.journal.cut_off()
         if pager is not None:
             pager.spilled.store()
         if parts.producer is not None:
