@@ -1,11 +1,13 @@
 """Opens several outboxes on one schema, which share its accounts as several processes would."""
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import chain
 
 import trio
 from postgres_runs import ran
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres.spreading.member import LOOK
 from gateway_core import OutboxError
 from gateway_core.testing.outbox_contract import START
 
@@ -112,6 +114,28 @@ class Spread:
         """The owner of each account, without the state that accounts share."""
         sql = "SELECT instance, member FROM accounts WHERE account <> ''"
         return dict(self.ran(sql))
+
+
+def owned_of(gateway, accounts):
+    """Which of the accounts a gateway owns."""
+    return {name for name in accounts if gateway._pager.accounts.has(name)}
+
+
+async def settled(gateways, accounts):
+    """Wait until each account is where it stays, and each gateway owns one.
+
+    What a gateway got by a look from before the other one came, it gives up at its next look. With
+    two dozen accounts, nobody is left without one by chance.
+    """
+
+    def found():
+        return [owned_of(gateway, accounts) for gateway in gateways]
+
+    before = None
+    while before != found():
+        await until(lambda: all(found()) and sorted(accounts) == sorted(chain(*found())))
+        before = found()
+        await trio.sleep(3 * LOOK)
 
 
 async def until(so):

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from postgres_spread import Spread, until
+from postgres_spread import Spread, settled, until
 from tenants import Accounts
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, handed
@@ -27,7 +27,7 @@ from gateway_core.backlog import operator_requests
 from gateway_core.sourcing import stored as stored_accounts
 from gateway_core.testing import FakeChannel, FakeSettings, failing, virtual_wall
 
-NAMES = [f"tenant-{n}" for n in range(12)]
+NAMES = [f"tenant-{n}" for n in range(24)]
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def test_every_process_sends_and_the_owner_alone_delivers(spread):
     ):
         with trio.fail_after(60):
             await _send_all(a, NAMES)  # some of them move, once the other one takes part
-            await until(lambda: _owned(a) | _owned(b) == set(NAMES) and _owned(a) and _owned(b))
+            await settled([a, b], NAMES)
             owned = [_owned(a), _owned(b)]
             for channel in channels:
                 channel.made.clear()

@@ -4,14 +4,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from postgres_spread import Spread, until
+from postgres_spread import Spread, owned_of, settled, until
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
-from gateway_contrib.postgres.spreading.member import LOOK
 from gateway_core import Disposition, Overloaded, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
-ACCOUNTS = [f"bot{n}" for n in range(12)]
+ACCOUNTS = [f"bot{n}" for n in range(24)]
 
 
 @pytest.fixture
@@ -31,21 +30,7 @@ async def opened(spread, channel, *, outbox_capacity=1_000, **settings):
 
 
 def owned(gateway):
-    return {name for name in ACCOUNTS if gateway._pager.accounts.has(name)}
-
-
-async def shared_out(gateways):
-    """Each account is where it stays: what was had by a look of before is given up at the next."""
-    before = None
-    while before != [owned(gateway) for gateway in gateways]:
-        await until(
-            lambda: (
-                sorted(ACCOUNTS) == sorted(it for gateway in gateways for it in owned(gateway))
-                and all(map(owned, gateways))
-            )
-        )
-        before = [owned(gateway) for gateway in gateways]
-        await trio.sleep(3 * LOOK)
+    return owned_of(gateway, ACCOUNTS)
 
 
 def made(channel, account=None):
@@ -60,7 +45,7 @@ def made(channel, account=None):
 async def test_every_gateway_accepts_for_every_account_and_its_owner_delivers(spread):
     channels = [FakeChannel(), FakeChannel()]
     async with opened(spread, channels[0]) as a, opened(spread, channels[1]) as b:
-        await shared_out([a, b])
+        await settled([a, b], ACCOUNTS)
         for number, gateway in enumerate((a, b)):
             async with trio.open_nursery() as nursery:
                 for account in ACCOUNTS:
@@ -130,7 +115,7 @@ async def test_the_bound_of_the_outbox_counts_what_all_of_them_have(spread):
         opened(spread, channels[1], **given) as b,
         opened(spread, channels[0], **given) as a,
     ):
-        await shared_out([a, b])
+        await settled([a, b], ACCOUNTS)
         for n in range(6):
             await a.enqueue(min(owned(a)), f"room {n}", "stuck")
         await until_refused(b, so=True)
@@ -140,7 +125,7 @@ async def test_the_bound_of_the_outbox_counts_what_all_of_them_have(spread):
 
 async def test_an_account_can_be_asked_about_from_where_it_is_not(spread):
     async with opened(spread, FakeChannel()) as a, opened(spread, FakeChannel()) as b:
-        await shared_out([a, b])
+        await settled([a, b], ACCOUNTS)
         account = min(owned(b))
         later = await a.enqueue(account, "room", "later", ttl=600, key="later")
         assert (await later.receipt()).delivered
@@ -170,7 +155,7 @@ async def test_accounts_of_a_process_that_ends_slowly_go_on_in_another_one(sprea
         @nursery.start_soon
         async def ends():
             async with opened(spread, channels[0]) as a:
-                await shared_out([a, b])
+                await settled([a, b], ACCOUNTS)
                 slow, *others = sorted(owned(a))
                 await a.enqueue(slow, "room", "hangs")
                 await until(lambda: any(each.in_flight for each in a.statistics().instances))

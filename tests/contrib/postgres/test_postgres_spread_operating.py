@@ -10,7 +10,7 @@ from gateway_contrib.cli.outbox.listing import account_lines
 from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.spreading.operating import Owned
 
-ACCOUNTS = [f"bot{n}" for n in range(12)]
+ACCOUNTS = [f"bot{n}" for n in range(24)]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import trio
 from amounts import long_run
 from postgres_processes import child
 from postgres_shared import Shared
-from postgres_spread import Spread, until
+from postgres_spread import Spread, owned_of, settled, until
 from sealed import FIRST
 from structlog.testing import capture_logs
 
@@ -21,7 +21,7 @@ from gateway_core.outboxes import Suspension
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import START
 
-ACCOUNTS = [f"bot{n}" for n in range(12)]
+ACCOUNTS = [f"bot{n}" for n in range(24)]
 PATIENCE = 60.0
 
 
@@ -42,15 +42,7 @@ async def opened(spread, channel, **config):
 
 
 def owned(gateway):
-    return {name for name in ACCOUNTS if gateway._pager.accounts.has(name)}
-
-
-async def shared_out(*gateways):
-    def is_so():
-        all_of_them = sorted(name for gateway in gateways for name in owned(gateway))
-        return all_of_them == sorted(ACCOUNTS) and all(map(owned, gateways))
-
-    await until(is_so)
+    return owned_of(gateway, ACCOUNTS)
 
 
 def why(gateway, account):
@@ -72,7 +64,7 @@ def named(monkeypatch):
 async def test_it_goes_with_its_account_and_any_process_resumes_it(spread, named):
     channels = [FakeChannel(), FakeChannel()]
     async with opened(spread, channels[0]) as a, opened(spread, channels[1]) as b:
-        await shared_out(a, b)
+        await settled([a, b], ACCOUNTS)
         account = min(owned(a))
         b.suspend(account, "the workspace moves", by="ann")  # which does not own it
         await until(lambda: "the workspace moves" in why(a, account))
@@ -118,7 +110,7 @@ async def test_many_accounts_that_come_at_once_are_had_as_they_were_left(spread)
             await gateway.enqueue(account, "room", "text", ttl=600)
     async with opened(spread, channel) as gateway:
         await until(lambda: owned(gateway) == set(ACCOUNTS))
-        assert ["overnight" in why(gateway, it) for it in ACCOUNTS] == [True] * 2 + [False] * 10
+        assert ["overnight" in why(gateway, it) for it in ACCOUNTS] == [True] * 2 + [False] * 22
 
 
 KEYS = {"plain": (), "sealed": (FIRST,)}
@@ -277,7 +269,7 @@ async def test_an_operator_of_spread_accounts_reaches_whoever_owns_it(
     config.write_text(f'[outbox]\nurl = "{spread.server.url()}&schema={spread.schema}"\n')
     option = ("--config", str(config))
     async with opened(spread, FakeChannel()) as a, opened(spread, FakeChannel()) as b:
-        await shared_out(a, b)
+        await settled([a, b], ACCOUNTS)
         for gateway in (a, b):
             account = min(owned(gateway))
             said = await gateway_command("suspend", account, "--why", "for a while", *option)
@@ -306,7 +298,7 @@ async def test_stats_says_of_every_owners_accounts_which_do_not_work(
         channel = FakeChannel(script=revoked)
         channel.probe_error = Failure(verdict)  # it stays suspended
         async with opened(spread, channel) as b:
-            await shared_out(a, b)
+            await settled([a, b], ACCOUNTS)
             account = min(owned(b))
             await b.enqueue(account, "room", "text", ttl=600)
             await until(lambda: "unauthorized" in why(b, account))
@@ -333,7 +325,7 @@ async def test_stats_names_an_account_that_nobody_owns_while_messages_wait(
         return json.loads(out)["trouble"]
 
     async with opened(spread, FakeChannel()) as a, opened(spread, FakeChannel()) as b:
-        await shared_out(a, b)
+        await settled([a, b], ACCOUNTS)
         spread.ran("INSERT INTO accounts VALUES ('l', 'left', NULL, 1), ('i', 'idle', NULL, 1)")
         spread.ran(
             "INSERT INTO handed (instance, room, envelope, handed_by)"
