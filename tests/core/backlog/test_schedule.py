@@ -24,7 +24,7 @@ class Rows:
         """One that ends then."""
         envelope = SimpleNamespace(instance_id="bot")
         entry = SimpleNamespace(id=self._ids.next(0.0), deadline=deadline, envelope=envelope)
-        self.rows[entry.id] = SimpleNamespace(entry=entry, sequence=None)
+        self.rows[entry.id] = SimpleNamespace(entry=entry, sequence=None, records=())
 
     async def overdue(self, *, until, after, limit) -> Overdue:
         """As it was when it was asked."""

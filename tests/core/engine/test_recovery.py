@@ -919,6 +919,31 @@ async def test_how_long_it_may_arrive_is_a_setting_and_not_below_the_quarantine(
     assert (20, 20) == (sent["one"], sent["two"])
 
 
+@pytest.mark.parametrize("bound", [1, 100])
+async def test_the_room_waits_though_the_message_expires_before_another_owner_comes(
+    outbox, autojump_clock, bound
+):
+    """Its attempt may arrive until 110 s, whether there is a slot for it at once or at 90 s."""
+    channel, fence = FakeChannel(latency=50.0), SharedFence(outbox)
+    async with life(outbox, channel, fence=fence) as (gateway, _):
+        await gateway.submit(send("other", room="other"))
+        await trio.sleep(20)
+        lost = await gateway.submit(send("lost", ttl=5.0))
+        await gateway.submit(send("next"))
+        await trio.sleep(1)
+        fence.kill()
+    channel.latency = 0.0
+    await trio.sleep(30)
+    settings = {"partition_count": 1, "partition_bound": bound}
+    async with life(outbox, channel, fence=SharedFence(outbox), **settings) as (gateway, _):
+        await trio.sleep(100)
+        receipt = (await gateway.status(lost.id)).receipt
+        assert "expired" == receipt.disposition
+        assert ["unknown"] == [part.outcome for part in receipt.parts]
+    sent = [(made.attempt.part.payload["text"], round(made.at)) for made in channel.made]
+    assert [("other", 0), ("lost", 20), ("other", 90), ("next", 110)] == sent
+
+
 async def test_a_room_waits_no_longer_than_the_rest_of_that_time(outbox, autojump_clock):
     sent = await lost(outbox, FakeChannel(latency=50.0), before=99.0)
     assert (100, 102, 102) == (sent["at once"], sent["one"], sent["two"])

@@ -21,6 +21,7 @@ from gateway_core.deliveries.remembered import Scope
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import StoredEntry, Stream, stream_of
+from gateway_core.outboxes.restore import arrives_within
 
 PAGE = 500
 MOST_FOLLOWERS = 10_000
@@ -79,6 +80,8 @@ class Schedule:
     goes_on     whether this process goes on with an account's stored envelopes
     unread      accounts of which envelopes may be due that were not looked for since the account
                 came: what is accepted for them now comes after these
+    _arrived_at  the first time at which envelopes past their deadline are looked at again, since an
+                 attempt of a lost owner may arrive until then
     """
 
     _outbox: Outbox
@@ -92,6 +95,7 @@ class Schedule:
     _followers: OrderedDict[str | Scope, list[tuple[str, str, str, Stream]]] = attrs.field(
         factory=OrderedDict, init=False
     )
+    _arrived_at: float = attrs.field(default=math.inf, init=False)
     _released: dict[Place, None] = attrs.field(factory=dict, init=False)
     _following: int = attrs.field(default=0, init=False)
     unread: set[str] = attrs.field(factory=set, init=False)
@@ -253,20 +257,26 @@ class Schedule:
     async def expire(self) -> bool:
         """End spilled envelopes that are past their deadline; whether there may be more.
 
-        Envelopes of an instance that is not there stay stored.
+        Envelopes of an instance that is not there stay stored. One whose attempt may still arrive
+        comes into its lane first, where it ends, and where the next one waits for that attempt.
         """
         times, wall = self.deadlines, self._clock.wall()
+        if self._arrived_at <= wall:
+            self._arrived_at, times.reached = math.inf, START
         times.earliest = math.inf
         with times.looking() as before:
             found = await self._outbox.overdue(until=wall, after=times.reached, limit=PAGE)
         for stored in found.stored:
-            if self._goes_on(stored.entry.envelope.instance_id):
+            if arrives := arrives_within(stored, wall):
+                self._arrived_at = min(self._arrived_at, wall + arrives)
+            elif self._goes_on(stored.entry.envelope.instance_id):
                 self._intake.end_stored(stored)
         if found.stored:
             last = found.stored[-1]
             times.advance(last.entry.deadline, sequence_of(last.entry.id, last.sequence))
             times.next = before
             return True
-        if found.next is not None:
-            times.next = min(times.next, found.next)
+        times.next = min(
+            times.next, self._arrived_at, math.inf if found.next is None else found.next
+        )
         return False
