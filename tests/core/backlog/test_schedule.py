@@ -23,7 +23,8 @@ class Rows:
     def add(self, deadline: float) -> None:
         """One that ends then."""
         envelope = SimpleNamespace(instance_id="bot")
-        entry = SimpleNamespace(id=self._ids.next(0.0), deadline=deadline, envelope=envelope)
+        name = self._ids.next(0.0)
+        entry = SimpleNamespace(id=name, deadline=deadline, envelope=envelope, accepted_at=0.0)
         self.rows[entry.id] = SimpleNamespace(entry=entry, sequence=None, records=())
 
     async def overdue(self, *, until, after, limit) -> Overdue:
