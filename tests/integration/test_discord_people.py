@@ -19,16 +19,15 @@ USER = "1200000000000000007"
 
 @asynccontextmanager
 async def bot(emulator):
-    """The program, connected; for at most half a minute."""
+    """The words of the program, connected; for at most half a minute."""
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             url = await nursery.start(serve, emulator.app)
             command = [sys.executable, str(PROGRAM), url]
             process = await nursery.start(started, command)
-            async for line in process.stdout:
-                if line.startswith(b"ready"):
-                    break
-            yield
+            words = words_of(process.stdout)
+            assert "ready" == await anext(words)
+            yield words
             process.kill()
             nursery.cancel_scope.cancel()
 
@@ -37,6 +36,15 @@ async def started(command, *, task_status):
     await trio.run_process(
         command, stdout=-1, capture_stdout=False, check=False, task_status=task_status
     )
+
+
+async def words_of(stream):
+    """The lines that come out of it, one by one."""
+    rest = b""
+    async for chunk in stream:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode()
 
 
 async def until(condition):
@@ -52,7 +60,7 @@ def saw(entry):
 async def test_discord_py_answers_commands_presses_forms_and_messages():
     emulator = DiscordEmulator()
     people = emulator.people
-    async with bot(emulator):
+    async with bot(emulator) as words:
         asked = people.command(ROOM, "ask", {"question": "Why?"}, user=USER)
         await until(lambda: len(saw(asked)) == 4)
         assert [
@@ -67,14 +75,14 @@ async def test_discord_py_answers_commands_presses_forms_and_messages():
         assert [("psst", True)] == saw(whispered)
 
         ordered = people.command(ROOM, "order", user=USER)
-        await until(lambda: ordered.modal)
+        assert "form" == await anext(words)
         assert [("Your order", True)] == saw(ordered)
         sent = people.submit(ordered, {"name": "Ada"})
         await until(lambda: saw(sent))
         assert [("Thanks, Ada.", False)] == saw(sent)
 
         sure = people.command(ROOM, "sure", user=USER)
-        await until(lambda: saw(sure))
+        assert "button" == await anext(words)
         pressed = people.press(ROOM, sure.original.id, "yes", user=USER)
         await until(lambda: saw(pressed))
         assert [("Done.", False)] == saw(pressed)

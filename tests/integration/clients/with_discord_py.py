@@ -1,7 +1,8 @@
 """An unmodified discord.py bot against the Discord at the URL in the first argument.
 
 A program as people write it, with slash commands, a button and a form; told only where Discord is.
-It says `ready` on standard output when it is.
+It says on standard output when it is `ready`, and when it hears its `form` and its `button`:
+discord.py listens for one only after Discord has answered the request that shows it.
 """
 
 import asyncio  # noqa: TID251 - the client's loop
@@ -24,6 +25,11 @@ intents = discord.Intents.none()
 intents.messages = intents.message_content = True
 client = discord.Client(intents=intents)
 tree = app_commands.CommandTree(client)
+
+
+def say(word):
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
 
 
 class Order(discord.ui.Modal, title="Your order"):
@@ -55,11 +61,13 @@ async def whisper(interaction):
 @tree.command(description="Shows a form")
 async def order(interaction):
     await interaction.response.send_modal(Order())
+    say("form")
 
 
 @tree.command(description="Shows a button")
 async def sure(interaction):
     await interaction.response.send_message("Sure?", view=Sure())
+    say("button")
 
 
 @tree.command(description="Says nothing")
@@ -75,8 +83,7 @@ async def on_message(message):
 
 @client.event
 async def on_ready():
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    say("ready")
 
 
 asyncio.run(asyncio.wait_for(client.start("a.b.c"), 40))
