@@ -18,13 +18,18 @@ RARE = (14, 26, 30)
 its last look and the write, and another one follows it; an owner does not reach the platforms; the
 answer to a COMMIT is lost."""
 
+FOUND = (1173657, 1175102)
+"""Seeds of worlds that long searches found: a process takes requests of an outbox that it loses
+again before its accounts are back; a repeat comes soon after the write of an owner that was stopped
+before it."""
+
 
 @pytest.fixture(scope="module")
 def outcomes():
     """The outcomes of the worlds; each world is checked while it lives and when it has ended."""
     gc.collect()
     gc.freeze()
-    yield [simulate(seed) for seed in sorted({*range(SEEDS), *(RARE if LONG else ())})]
+    yield [simulate(seed) for seed in sorted({*range(SEEDS), *FOUND, *(RARE if LONG else ())})]
     gc.unfreeze()
 
 

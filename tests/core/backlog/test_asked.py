@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from gateway_core import OutboxError, Send
-from gateway_core.outboxes.records import Request, RequestWithdrawn
+from gateway_core.outboxes.records import ALL, Request, RequestWithdrawn
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
 
 ASKED = Send(instance_id="bot", external_room_id="room", text="asked", key="k")
@@ -148,6 +148,49 @@ async def test_what_was_asked_before_the_account_was_lost_is_done_only_if_it_is_
         await trio.sleep(60)
     assert ([20, 21], {20, 21}) == (asked, set(outbox.answers))
     assert ["0", "1"] == channel.texts("room")[-2:]
+
+
+async def test_what_was_asked_while_the_outbox_was_taken_back_is_forgotten_once_that_failed(
+    autojump_clock,
+):
+    """The outbox gives each request anew, and another owner may have done it meanwhile."""
+    outbox, channel, recover, append = (
+        AskedOutbox(),
+        FakeChannel(),
+        MemoryOutbox.recover,
+        MemoryOutbox.append,
+    )
+    fails, asked = [], []
+
+    async def taken_back(instance_id):
+        if fails:
+            raise OutboxError("another process owns the outbox")
+        return await recover(outbox, instance_id)
+
+    async def counted(entry, on_stored):
+        if fails:
+            raise OutboxError("another process owns the outbox")
+        asked.append(entry.request)
+        await append(outbox, entry, on_stored)
+
+    def ask(number):
+        name = f"{number}" + "f" * 28
+        of = {"instance_id": "bot", "room": "room", "envelope_id": name, "claims": True}
+        outbox.ask("submit", number, envelope=attrs.evolve(ASKED, key=name), **of)
+
+    outbox.recover, outbox.append = taken_back, counted
+    async with open_test_gateway(channel, outbox=outbox):
+        fails.append(True)
+        outbox.lost("bot")
+        await trio.sleep(5)
+        ask(10)  # the outbox is owned again, but not its account yet
+        await trio.sleep(5)
+        fails.clear()
+        outbox.lost(ALL)
+        ask(20)
+        await trio.sleep(60)
+    assert ([20], [20]) == (asked, list(outbox.answers))
+    assert ["asked"] == channel.texts("room")
 
 
 async def test_what_another_owner_stored_is_sent_though_it_could_not_be_stored_here(autojump_clock):

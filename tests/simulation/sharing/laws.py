@@ -57,7 +57,7 @@ class Entry:
 
 @attrs.frozen(eq=False)
 class UnderWay:
-    """A request of a member, and when its first byte went out."""
+    """A request of a member, and when its first byte went out, but for a stop just before that."""
 
     member: Member
     instance: str
@@ -208,9 +208,19 @@ class Laws:
                 self.expect(False, f"{text} {other.member.name}, now lost, wrote {lost.word}")
 
     def written(
-        self, member: Member, instance: str, word: str | None, request: int, *, stopped: bool
+        self,
+        member: Member,
+        instance: str,
+        word: str | None,
+        request: int,
+        since: float,
+        *,
+        stopped: bool,
     ) -> int:
-        """The first byte of a request goes out; returns the account's epoch."""
+        """The first byte of a request goes out; returns the account's epoch.
+
+        since  when the member last looked whether it may send: before it was stopped at the write
+        """
         account = self.server.rows.accounts.get(instance if self.setup.spread else "")
         owns = account is not None and account.member == member.id
         self.note("write", member.name, instance, word or "", "" if owns else "NOT THE OWNER")
@@ -236,7 +246,7 @@ class Laws:
             self._alone(member, instance)
             if entry is not None and entry.edits is None:
                 self._may_follow(member, entry)
-            self.under_way[request] = UnderWay(member, instance, word, trio.current_time())
+            self.under_way[request] = UnderWay(member, instance, word, since)
         return epoch
 
     def answered(

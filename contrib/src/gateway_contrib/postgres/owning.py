@@ -14,6 +14,7 @@ from gateway_contrib.postgres.connections.connecting import LATE, Link
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.membership import LOOK, Membership, Owner
 from gateway_contrib.postgres.handed import Handed
+from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_contrib.postgres.storing import Connection, Storing
 from gateway_contrib.postgres.writes.writing import Fenced, Unknown
@@ -168,6 +169,8 @@ class Owning(Storing):
                 self._committer.drop(self._others())
                 self._membership.begin()
                 self._handed.anew()
+                if self.lost is not None:  # an account may have been lost before it was told
+                    self.lost(ALL)
 
     def _tell_of(self, owner: Owner | None) -> None:
         """Log once that this process, a former owner, stands by, and once that it owns again."""

@@ -123,10 +123,10 @@ class Lines:
         self._of[place] = Line(deque([request]))
         self.spawn(partial(self._serve, place))
 
-    def forget(self, instance_id: str) -> None:
-        """Drop the instance's requests. One that is being carried out now is not repeated."""
+    def forget(self, instance_id: str | None) -> None:
+        """Drop an instance's requests, or all. One that is being carried out is not repeated."""
         for (of, _), line in self._of.items():
-            if of == instance_id:
+            if instance_id in (None, of):
                 line.forget()
 
     def is_current(self, place: Place, request: Request) -> bool:

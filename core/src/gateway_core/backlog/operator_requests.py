@@ -107,13 +107,13 @@ class OperatorRequests:
             self.comes(request)
         self._requests.append(request)
 
-    def forget(self, instance_id: str) -> None:
-        """Drop the requests for an account that this process does not own any more.
+    def forget(self, instance_id: str | None) -> None:
+        """Drop the requests for an account that this process does not own any more; None: all.
 
         The next owner receives them again, even if that is this process. A request that is being
         carried out now is not repeated here.
         """
-        left = [each for each in self._requests if _instance_of(each) != instance_id]
+        left = [each for each in self._requests if instance_id not in (None, _instance_of(each))]
         self._requests = deque(left)
         self.lines.forget(instance_id)
 

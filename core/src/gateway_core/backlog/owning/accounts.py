@@ -25,7 +25,7 @@ from gateway_core.contract.errors import OutboxError
 from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.journal import Journal
-from gateway_core.outboxes.records import Recovery
+from gateway_core.outboxes.records import ALL, Recovery
 from gateway_core.outboxes.spreading import Spreading
 from gateway_core.telemetry import (
     ACCOUNT_LOST,
@@ -55,7 +55,7 @@ class Accounts:
     on_owned       called with each account that is owned from now on
     on_left        called with each account that another process gets or owns now
     on_gone        called with each account that is lost, or forgotten, if accounts are spread over
-                   processes
+                   processes; with None if an outbox that is owned as a whole was lost
     on_unserved    called as the gateway opens, with each account that is not served but has stored
                    envelopes or groups, and with the number of these envelopes
     spawn          starts a task
@@ -76,7 +76,9 @@ class Accounts:
     moving: Moving = attrs.field(init=False)
     on_owned: Callable[[str], None] = attrs.field(default=lambda _instance_id: None, init=False)
     on_left: Callable[[str], None] = attrs.field(default=lambda _instance_id: None, init=False)
-    on_gone: Callable[[str], None] = attrs.field(default=lambda _instance_id: None, init=False)
+    on_gone: Callable[[str | None], None] = attrs.field(
+        default=lambda _instance_id: None, init=False
+    )
     on_unserved: Callable[[str, int], None] = attrs.field(default=_log_unserved, init=False)
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(
         default=lambda _task: None, init=False
@@ -155,8 +157,11 @@ class Accounts:
             self.spawn(functools.partial(self.moving.move, account))
 
     def lost(self, instance_id: str) -> None:
-        """Another process owns the account: nothing begins here until it is owned here again."""
-        self.on_gone(instance_id)
+        """Another process owns the account: nothing begins here until it is owned here again.
+
+        `ALL`: an outbox that is owned as a whole was lost, perhaps while it was being taken back.
+        """
+        self.on_gone(None if instance_id == ALL and self._spread is None else instance_id)
         self._schedule.all_read([instance_id])
         if self._spread is not None and instance_id in self.ownership.wanted:
             self.ownership.lose_again(instance_id)  # it is moving there, or was just being taken
