@@ -19,8 +19,8 @@ its last look and the write, and another one follows it; an owner does not reach
 answer to a COMMIT is lost."""
 
 FOUND = (1173657, 1175102)
-"""Seeds of worlds that long searches found: a process takes requests of an outbox that it loses
-again before its accounts are back; a repeat comes soon after the write of an owner that was stopped
+"""Seeds of worlds that long searches found: a process takes requests of an outbox that it gives
+back before its accounts are there; a repeat comes soon after the write of an owner that was stopped
 before it."""
 
 

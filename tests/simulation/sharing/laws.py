@@ -57,7 +57,10 @@ class Entry:
 
 @attrs.frozen(eq=False)
 class UnderWay:
-    """A request of a member, and when its first byte went out, but for a stop just before that."""
+    """A request of a member.
+
+    since  when its first byte went out, or when the member was stopped just before that
+    """
 
     member: Member
     instance: str
@@ -219,7 +222,7 @@ class Laws:
     ) -> int:
         """The first byte of a request goes out; returns the account's epoch.
 
-        since  when the member last looked whether it may send: before it was stopped at the write
+        since  now, or when the member was stopped at the write
         """
         account = self.server.rows.accounts.get(instance if self.setup.spread else "")
         owns = account is not None and account.member == member.id

@@ -169,7 +169,7 @@ class Owning(Storing):
                 self._committer.drop(self._others())
                 self._membership.begin()
                 self._handed.anew()
-                if self.lost is not None:  # an account may have been lost before it was told
+                if self.lost is not None:  # it may have requests from before
                     self.lost(ALL)
 
     def _tell_of(self, owner: Owner | None) -> None:

@@ -44,8 +44,8 @@ class Outbox(Protocol):
     lost           called on trio's thread with an account that another process owns from now on;
                    set by the gateway. No attempt of the account then begins here, attempts under
                    way are in doubt, and `recover` is called until this process owns the account
-                   again. An outbox that is owned as a whole calls it with `ALL` as it is owned
-                   again: all requests that it gave before are forgotten, and it gives them anew
+                   again. With `ALL`, the gateway forgets all requests that it was given: the
+                   outbox is owned again, and gives anew those that are not answered
     arrived        called on trio's thread, within seconds, with an account for which another
                    process has stored a group, or asked to retry a group's failures; set by the
                    gateway. The owner then feeds the group. An extra call does no harm

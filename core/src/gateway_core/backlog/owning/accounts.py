@@ -55,7 +55,7 @@ class Accounts:
     on_owned       called with each account that is owned from now on
     on_left        called with each account that another process gets or owns now
     on_gone        called with each account that is lost, or forgotten, if accounts are spread over
-                   processes; with None if an outbox that is owned as a whole was lost
+                   processes; with None if the outbox gives all requests anew
     on_unserved    called as the gateway opens, with each account that is not served but has stored
                    envelopes or groups, and with the number of these envelopes
     spawn          starts a task
@@ -159,9 +159,9 @@ class Accounts:
     def lost(self, instance_id: str) -> None:
         """Another process owns the account: nothing begins here until it is owned here again.
 
-        `ALL`: an outbox that is owned as a whole was lost, perhaps while it was being taken back.
+        `ALL`: the outbox is owned again, and gives all unanswered requests anew.
         """
-        self.on_gone(None if instance_id == ALL and self._spread is None else instance_id)
+        self.on_gone(None if instance_id == ALL else instance_id)
         self._schedule.all_read([instance_id])
         if self._spread is not None and instance_id in self.ownership.wanted:
             self.ownership.lose_again(instance_id)  # it is moving there, or was just being taken
