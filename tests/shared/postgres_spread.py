@@ -90,13 +90,8 @@ class Spread:
 
     @staticmethod
     async def shared_out(some, accounts):
-        """Wait until each account is owned, and each process owns an account."""
-        await until(
-            lambda: (
-                sorted(accounts) == sorted(it for one in some for it in one.owned)
-                and all(one.owned for one in some)
-            )
-        )
+        """Wait until each account is where it stays, and each process owns one."""
+        await _settled(lambda: [set(one.owned) for one in some], accounts)
 
     @asynccontextmanager
     async def process(self, accounts=(), *, takes=True, gives=True, **settings):
@@ -122,15 +117,18 @@ def owned_of(gateway, accounts):
 
 
 async def settled(gateways, accounts):
-    """Wait until each account is where it stays, and each gateway owns one.
+    """Wait until each account is where it stays, and each gateway owns one."""
+    await _settled(lambda: [owned_of(gateway, accounts) for gateway in gateways], accounts)
 
-    What a gateway got by a look from before the other one came, it gives up at its next look. With
-    two dozen accounts, nobody is left without one by chance.
+
+async def _settled(found, accounts):
+    """Wait until each account is where it stays, and each of what owns some owns one.
+
+    found  the accounts that each owns
+
+    What one got by a look from before the other one came, it gives up at its next look. With two
+    dozen accounts, nobody is left without one by chance.
     """
-
-    def found():
-        return [owned_of(gateway, accounts) for gateway in gateways]
-
     before = None
     while before != found():
         await until(lambda: all(found()) and sorted(accounts) == sorted(chain(*found())))

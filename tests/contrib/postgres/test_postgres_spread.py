@@ -250,18 +250,17 @@ async def test_the_accounts_of_a_member_that_is_silent_are_free(spread, entry, w
 
 
 async def test_a_process_that_leaves_under_load_leaves_all_that_it_took_on(spread, entry):
-    stored = {name: [] for name in ACCOUNTS[:8]}
+    stored = {name: [] for name in ACCOUNTS}
 
     async def append(process, account):
         for n in count():
             await process.outbox.append(entry(f"{n}", instance=account), lambda: None)
             stored[account].append(f"{n}")
 
-    async with spread.process(stored) as second:
-        await until(lambda: second.owned)
-        async with spread.process(stored) as first, trio.open_nursery() as nursery:
-            await until(lambda: len(first.owned) + len(second.owned) == len(stored))
-            mine = first.owned
+    async with spread.process(ACCOUNTS) as second:
+        async with spread.process(ACCOUNTS) as first, trio.open_nursery() as nursery:
+            await spread.shared_out([first, second], ACCOUNTS)
+            mine = set(first.owned)
             for account in mine:
                 nursery.start_soon(append, first, account)
             await until(lambda: all(len(stored[account]) > 20 for account in mine))
