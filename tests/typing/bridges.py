@@ -59,7 +59,7 @@ async def on_asyncio(file: Path, *, raises: bool) -> None:
             assert_type(out.ticket, aio.Ticket | None)
             assert_type(await out.finish(extra={}), Delivered)
         assert_type(await gateway.stream({}, words(), on_error="keep"), Delivered)
-        job = await gateway.broadcast("bot", ["room"], "text", not_before=9)
+        job = await gateway.broadcast("bot", ["room"], "text", not_before=2e9)
         assert_type(job, aio.Job)
         assert_type(await job.wait(), Progress)
         assert_type(job.failed(), AsyncIterator[Receipt])

@@ -65,7 +65,7 @@ def test_these_fingerprints_stand_for_ever():
     [
         {"key": "other"},
         {"ttl": 5},
-        {"not_before": 9.0},
+        {"not_before": 2e9},
         {"priority": "urgent"},
         {"order": "none"},
         {"on_unknown": "give_up"},

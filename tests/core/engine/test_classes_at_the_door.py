@@ -450,7 +450,7 @@ async def test_one_that_has_passed_ends_expired_at_once(engine, say, autojump_cl
     [
         ({"ttl": 5, "deadline": EPOCH + 5}, "deadline: cannot be given together with ttl"),
         ({"deadline": "soon"}, "deadline: must be a finite number of seconds"),
-        ({"deadline": 1e12}, "deadline: must be at most 8000000000 seconds"),
+        ({"deadline": 1e12}, "deadline: must be a POSIX time in seconds, from"),
     ],
     ids=str,
 )

@@ -944,9 +944,9 @@ def test_any_shed_wins_else_the_first_class_named(votes, outcome):
 
 
 def test_the_latest_delay_counts_beside_a_class():
-    votes = (Delay(5.0), "bulk", Delay(9.0), None, Delay(7.0))
+    votes = (Delay(2e9 + 5), "bulk", Delay(2e9 + 9), None, Delay(2e9 + 7))
     hooks = bound(*[policy(admit=answers(vote)) for vote in votes])
-    assert ("bulk", 9.0) == hooks.admit(SEND, PRESSURE)
+    assert ("bulk", 2e9 + 9) == hooks.admit(SEND, PRESSURE)
 
 
 @pytest.mark.parametrize("vote", ["maybe", 5, ["shed"], True])

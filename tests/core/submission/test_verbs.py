@@ -133,7 +133,7 @@ async def test_every_field_of_an_envelope_can_be_given(autojump_clock):
     """A verb that lacked one would send its callers to `submit`."""
     fields = {"thread": "t", "key": "k", "ttl": 60.0, "priority": "urgent", "order": "none"}
     fields |= {"on_unknown": "give_up", "on_conflict": "replay"}
-    sent = {**fields, "reply_to": "5", "not_before": 0.0, "format": "plain", "extra": {"a": 1}}
+    sent = {**fields, "reply_to": "5", "not_before": 1e9, "format": "plain", "extra": {"a": 1}}
     how = {"mentions": True, "link_previews": True}
     seen = Seen()
     async with open_test_gateway(FakeChannel(), drain_timeout=0, plugins=[seen]) as gateway:

@@ -38,7 +38,15 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import Problem
 from gateway_core.contract.instances import Instance, Secret
-from gateway_core.contract.validators import SHORTEST, flag, number, one_of, texts, whole
+from gateway_core.contract.validators import (
+    SHORTEST,
+    flag,
+    number,
+    one_of,
+    posix_time,
+    texts,
+    whole,
+)
 from gateway_core.contract.verdicts import BucketReport, Verdict
 
 CONTRACT_VERSION = 1
@@ -61,7 +69,7 @@ Level = Literal["nominal", "elevated", "high", "saturated"]
 class Delay:
     """A vote in `admit`: hold the envelope until this POSIX time."""
 
-    until: float = attrs.field(validator=number(least=0, most=8e9))
+    until: float = attrs.field(validator=posix_time())
 
 
 Vote = Literal["shed"] | Priority | Delay

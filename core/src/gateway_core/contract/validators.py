@@ -20,6 +20,10 @@ LONGEST_NAME = 1024
 """Characters of an id or a key: no platform has longer ones, and each is held in memory."""
 LONGEST = 1e9
 """Seconds, some thirty years: longer waits are mistakes, and 64 bits of nanoseconds hold them."""
+EARLIEST = LONGEST
+"""Earliest POSIX time, in 2001: a smaller number is a span in seconds, written by mistake."""
+LATEST = 8e9
+"""Latest POSIX time, in 2223: with the longest span added, its nanoseconds fit 64 bits."""
 MOST = 10**9
 """Largest count: a larger one is a mistake, and calculations with counts stay exact."""
 SHORTEST = 0.001
@@ -277,6 +281,22 @@ def number(
         )
 
     return must_be(wanted, fits)
+
+
+def time_fault(value: object) -> str | None:
+    """What is wrong with a POSIX time, in words; None: nothing."""
+    if not is_finite(value):
+        return f"must be a finite number of seconds, not {shown(value)}"
+    if not EARLIEST <= value <= LATEST:
+        bounds = f"from {EARLIEST:.0f} to {LATEST:.0f}"
+        return f"must be a POSIX time in seconds, {bounds}, not {shown(value)}"
+    return None
+
+
+def posix_time() -> Validator:
+    """A POSIX time in seconds, and not a span."""
+    wanted = f"a POSIX time in seconds, from {EARLIEST:.0f} to {LATEST:.0f}"
+    return must_be(wanted, lambda value: time_fault(value) is None)
 
 
 def one_of(*allowed: str) -> Validator:

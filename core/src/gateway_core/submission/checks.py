@@ -37,13 +37,12 @@ from gateway_core.contract.validators import (
     is_sendable,
     name_fault,
     shown,
+    time_fault,
 )
 from gateway_core.files.checks import are_plain, file_problems
 from gateway_core.plugins.plain import plain
 
 ENVELOPES = (Send, Edit, Delete, Call)
-LATEST = 8e9
-"""The latest POSIX time, in the year 2223: with the longest ttl, its nanoseconds fit 64 bits."""
 LONGEST_TEXT = 1_000_000
 """Characters of one envelope: bounds the work of cutting, as `max_parts` is checked only later."""
 MOST = 100
@@ -134,9 +133,9 @@ def _problems(envelope: object) -> Iterator[Problem]:
         yield Problem("envelope", f"must be a Send, Edit, Delete or Call, not {envelope!r}")
         return
     yield from _names(envelope)
-    yield from _seconds("ttl", envelope.ttl, LONGEST)
-    yield from _seconds("not_before", envelope.not_before, LATEST)
-    yield from _seconds("deadline", envelope.deadline, LATEST)
+    yield from _seconds("ttl", envelope.ttl)
+    yield from _time("not_before", envelope.not_before)
+    yield from _time("deadline", envelope.deadline)
     if envelope.ttl is not None and envelope.deadline is not None:
         yield Problem("deadline", "cannot be given together with ttl")
     for name in FLAGS:
@@ -220,7 +219,7 @@ def _interaction(message: Send | Edit) -> Iterator[Problem]:
     yield from _name("interaction.app_id", asked.app_id, absent="")
     if not is_finite(asked.ends):
         yield Problem("interaction.ends", f"must be a POSIX time, not {shown(asked.ends)}")
-    yield from _seconds("interaction.lasts", asked.lasts, LONGEST)
+    yield from _seconds("interaction.lasts", asked.lasts)
     if type(asked.answer) is not int or not 0 <= asked.answer <= WIDEST:
         yield Problem("interaction.answer", "must be a whole number, 0 or more")
     if asked.asked not in get_args(Asked):
@@ -301,13 +300,18 @@ def _held(value: object, depth: int = 0) -> Iterator[object]:
             yield from _held(item, depth + 1)
 
 
-def _seconds(place: str, value: object, most: float) -> Iterator[Problem]:
+def _seconds(place: str, value: object) -> Iterator[Problem]:
     if value is None:
         return
     if not is_finite(value):
         yield Problem(place, f"must be a finite number of seconds, not {shown(value)}")
-    elif abs(value) > most:
-        yield Problem(place, f"must be at most {most:.0f} seconds, not {shown(value)}")
+    elif abs(value) > LONGEST:
+        yield Problem(place, f"must be at most {LONGEST:.0f} seconds, not {shown(value)}")
+
+
+def _time(place: str, value: object) -> Iterator[Problem]:
+    if value is not None and (fault := time_fault(value)):
+        yield Problem(place, fault)
 
 
 def _target(envelope: Edit | Delete | Call) -> Iterator[Problem]:
