@@ -243,7 +243,7 @@ def what_was_spent_is_not_handed_on(patch):
     patch.setattr(RestoredState, "_restore", lambda self, recovery, registry, now: None)
 
 
-@bug("now lost, wrote", seen=854)
+@bug("now lost, tried", seen=854)
 def a_room_waits_for_a_lost_attempt_as_for_others(patch):
     patch.setattr(intake, "arrives_within", lambda stored, wall: 0.0)
 

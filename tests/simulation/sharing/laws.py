@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 SLOWEST = 0.97
 """The lowest rate of a member's clock."""
-BEFORE = 3.0
-"""Seconds by which an attempt may begin before the first byte of its request."""
 
 
 @attrs.define(eq=False)
@@ -59,12 +57,14 @@ class Entry:
 class UnderWay:
     """A request of a member.
 
-    since  when its first byte went out, or when the member was stopped just before that
+    begun  when its attempt began, before that was stored
+    since  when its first byte went out
     """
 
     member: Member
     instance: str
     word: str
+    begun: float
     since: float
 
     @property
@@ -205,25 +205,15 @@ class Laws:
         for other in self.interrupted:
             lost = self.entries[other.word]
             same = (lost.instance, lost.room) == (entry.instance, entry.room)
-            rest = trio.current_time() - other.since
-            if same and other.member is not member and rest < patience * SLOWEST - BEFORE:
+            rest = trio.current_time() - other.begun
+            if same and other.member is not member and rest < patience * SLOWEST:
                 text = f"{member.name} writes {entry.word} {rest:.1f} s after"
-                self.expect(False, f"{text} {other.member.name}, now lost, wrote {lost.word}")
+                self.expect(False, f"{text} {other.member.name}, now lost, tried {lost.word}")
 
     def written(
-        self,
-        member: Member,
-        instance: str,
-        word: str | None,
-        request: int,
-        since: float,
-        *,
-        stopped: bool,
+        self, member: Member, instance: str, word: str | None, request: int, *, stopped: bool
     ) -> int:
-        """The first byte of a request goes out; returns the account's epoch.
-
-        since  now, or when the member was stopped at the write
-        """
+        """The first byte of a request goes out; returns the account's epoch."""
         account = self.server.rows.accounts.get(instance if self.setup.spread else "")
         owns = account is not None and account.member == member.id
         self.note("write", member.name, instance, word or "", "" if owns else "NOT THE OWNER")
@@ -249,7 +239,9 @@ class Laws:
             self._alone(member, instance)
             if entry is not None and entry.edits is None:
                 self._may_follow(member, entry)
-            self.under_way[request] = UnderWay(member, instance, word, since)
+            now = trio.current_time()
+            begun = member.begun.get(word, now)
+            self.under_way[request] = UnderWay(member, instance, word, begun, now)
         return epoch
 
     def answered(

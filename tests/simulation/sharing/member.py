@@ -29,6 +29,7 @@ class Member:
     cut_until      the time before which it does not reach the server; away_until: the platforms
     weight         its share of the accounts, if they are spread
     gave           the epoch of each account as it last gave it up, and when that was
+    begun          when it last began to try each message, by its word
     dies_in        it is killed at so many ports from now
     stops_writing  seconds for which it stops between its next look and the write of a request
     stops_renewing  seconds for which it stops between its next renewal and the answer
@@ -53,6 +54,7 @@ class Member:
         self._waiting: dict[trio.Event, None] = {}
         self.weight = rng.choice(setup.weights) if setup.spread else 1.0
         self.gave: dict[str, tuple[int, float]] = {}
+        self.begun: dict[str, float] = {}
         life.died = self._died
 
     def _died(self) -> None:

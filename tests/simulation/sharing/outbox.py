@@ -38,6 +38,7 @@ from gateway_contrib.postgres.producing.handover import PostgresHandover
 from gateway_contrib.postgres.spreading import many, tables
 from gateway_contrib.postgres.spreading import member as spreading
 from gateway_contrib.postgres.writes import statements
+from gateway_core.outboxes.journal import Journal
 
 T = TypeVar("T")
 
@@ -286,6 +287,16 @@ def _recovery(connection: Any, seals: Any, instance: str) -> Any:
     return connection.read(lambda rows: rows.recovery(instance))
 
 
+_store_begin = Journal.starting
+
+
+async def _begin(journal: Journal, delivery: Any, step: Any, now: int) -> None:
+    """Note when an attempt begins, which storing it may delay."""
+    text = getattr(delivery.envelope, "text", None) or ""
+    MEMBER.get().begun[text.split(" ")[0]] = trio.current_time()
+    await _store_begin(journal, delivery, step, now)
+
+
 @contextmanager
 def world_of(uuids: Random, *, counts: bool) -> Iterator[None]:
     """Let the product's modules run in the world's time and with its rows.
@@ -294,6 +305,7 @@ def world_of(uuids: Random, *, counts: bool) -> Iterator[None]:
     """
 
     given: list[tuple[Any, str, Any]] = [
+        (Journal, "starting", _begin),
         (outboxes, "Link", SimulatedLink),
         (outboxes, "migrate", lambda connection, schema: True),
         (outboxes, "keyring_at", lambda *given, **named: Keyring()),

@@ -190,7 +190,6 @@ class Transport(httpx2.AsyncBaseTransport):
         trace = request.extensions.get("trace")
         if trace is not None:
             await trace("http11.send_request_headers.started", {})
-        begun = trio.current_time()
         if member.stops_writing is not None:
             member.stop(member.stops_writing)
             member.stops_writing = None
@@ -199,8 +198,7 @@ class Transport(httpx2.AsyncBaseTransport):
         body = await request.aread()
         instance = world.instance_at(request.url.host)
         word = word_of(body)
-        since = begun if stopped else trio.current_time()
-        epoch = world.laws.written(member, instance, word, id(request), since, stopped=stopped)
+        epoch = world.laws.written(member, instance, word, id(request), stopped=stopped)
         try:
             return await self._answered(request, body)
         finally:
